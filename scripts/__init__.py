@@ -1,0 +1,1 @@
+"""The factory: what makes models and measures them; never shipped."""
