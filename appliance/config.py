@@ -1,0 +1,92 @@
+"""config.toml and the environment -> one frozen Config and the paths of all state."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that a site may set, with the defaults.
+
+    `home` holds models/, vaults/ and config.toml. `generator` is a model's name, "" for quotes only.
+    `threads` is for the encoder and the generator alike; `lock_minutes` of idleness close a vault in the
+    terminal UI, 0 never does.
+    """
+
+    home: Path
+    vault: str = "main"
+    embedding: str = "all-minilm-l6-v2-int8"
+    generator: str = "smollm2-135m-instruct"
+    threads: int = 0
+    lock_minutes: int = 15
+
+    @property
+    def model_folders(self) -> tuple[Path, ...]:
+        """Where models are looked for, in order: the site's own, then those installed beside the program."""
+        return (self.home / "models", Path(sys.prefix) / "share" / "appliance" / "models")
+
+    @property
+    def cores(self) -> int:
+        """The number of threads to compute with: the setting, or every core this process may run on."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+    def vault_folder(self, name: str) -> Path:
+        """Return the folder of the vault `name`.
+
+        Raises:
+            UsageError: the name could leave the vaults' folder or confuse a terminal.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                "A vault's name has 1 to 63 letters, digits, '-' or '_', the first a letter or digit."
+            )
+        return self.home / "vaults" / name
+
+
+def default_home() -> Path:
+    """Return APPLIANCE_HOME, else the XDG data folder's `appliance`."""
+    named = os.environ.get("APPLIANCE_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser().absolute() / "appliance"
+
+
+def load(home: Path | None = None) -> Config:
+    """Read `home`/config.toml where there is one.
+
+    Raises:
+        UsageError: it is not TOML, names an unknown setting, or gives one of the wrong type.
+    """
+    home = home or default_home()
+    path = home / "config.toml"
+    if not path.exists():
+        return Config(home=home)
+    try:
+        settings = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    return Config(home=home, **_checked(settings, path))
+
+
+def _checked(settings: dict[str, Any], path: Path) -> dict[str, Any]:
+    defaults = {item.name: item.default for item in fields(Config) if item.name != "home"}
+    for name, value in settings.items():
+        if name not in defaults:
+            raise UsageError(f"{path} has an unknown setting {name!r}; there are: {', '.join(defaults)}.")
+        if type(value) is not type(defaults[name]):
+            raise UsageError(f"{path}: {name} must be a {type(defaults[name]).__name__}.")
+        if isinstance(value, int) and value < 0:
+            raise UsageError(f"{path}: {name} must not be negative.")
+    return settings
