@@ -1,0 +1,43 @@
+"""The offline guard: the kernel refuses every socket that could leave the machine, children too."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+FAMILIES = ["AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET", "AF_VSOCK", "AF_ALG"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_socket_but_a_local_one(family: str) -> None:
+    with pytest.raises(OSError):  # noqa: PT011 - EPERM or EACCES, as the kernel likes
+        socket.socket(
+            getattr(socket, family), socket.SOCK_DGRAM if family != "AF_ALG" else socket.SOCK_SEQPACKET
+        )
+
+
+def test_children_inherit_the_guard() -> None:
+    attempt = "socket.create_connection(('192.0.2.1', 80), 1)"
+    code = f"import socket\ntry:\n {attempt}\nexcept PermissionError: print('refused')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "refused\n"
+
+
+def test_local_sockets_still_work() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        left.sendall(b"x")
+        assert right.recv(1) == b"x"
+
+
+def test_the_command_line_refuses_itself_the_network_before_anything_else() -> None:
+    code = (
+        "import socket, sys\nfrom appliance import cli\nsys.argv = ['appliance']\ncli.main(['tui'])\n"
+        "try:\n socket.socket(socket.AF_INET)\nexcept PermissionError: print('refused')"
+    )
+    environment = {"PATH": "/usr/bin", "APPLIANCE_HOME": "/nonexistent"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout == "refused\n"
