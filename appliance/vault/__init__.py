@@ -1,0 +1,1 @@
+"""Documents, chunks and vectors <-> one encrypted folder that a reviewer can audit."""
