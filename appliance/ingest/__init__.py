@@ -1,0 +1,1 @@
+"""Path -> Document -> Chunk -> Vector -> vault, one honest line a file."""

@@ -1,0 +1,97 @@
+"""Markdown (CommonMark with tables and front matter) -> blocks."""
+
+from __future__ import annotations
+
+import re
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from appliance.ingest.parse import html, plain
+from appliance.ingest.parse.blocks import Blocks
+
+_FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
+_TITLE = re.compile(r"""^title:\s*["']?(.*?)["']?\s*$""", re.M | re.I)
+_TAG = re.compile(r"<[^>]*>")
+_BREAK = re.compile(r"<br\s*/?>", re.I)
+_PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+def read(data: bytes, out: Blocks) -> None:
+    """Read Markdown."""
+    text = plain.decode(data, out).replace("\f", "\n")
+    if (front := _FRONT.match(text)) is not None:
+        found = _TITLE.search(front[1])
+        out.title = found[1] if found else ""
+        text = text[front.end() :]
+    _Walk(out).run(_PARSER.parse(text))
+
+
+class _Walk:
+    """Walks the flat list of tokens, with the lists that are open on a stack."""
+
+    def __init__(self, out: Blocks) -> None:
+        self._out = out
+        self._lists: list[int | None] = []
+        self._marker = ""
+        self._rows: list[list[str]] = []
+        self._headers = 0
+
+    def run(self, tokens: list[Token]) -> None:
+        for at, token in enumerate(tokens):
+            if token.type == "inline":
+                self._inline(token, tokens[at - 1])
+            elif token.type in ("fence", "code_block"):
+                self._out.add("code", token.content)
+            elif token.type == "html_block":
+                html.read_fragment(token.content, self._out)
+            else:
+                self._structure(token)
+
+    def _structure(self, token: Token) -> None:
+        if token.type == "ordered_list_open":
+            self._lists.append(int(token.attrGet("start") or 1))
+        elif token.type == "bullet_list_open":
+            self._lists.append(None)
+        elif token.type in ("ordered_list_close", "bullet_list_close"):
+            self._lists.pop()
+        elif token.type == "list_item_open":
+            self._marker = self._next_marker()
+        elif token.type == "tr_open":
+            self._rows.append([])
+        elif token.type == "thead_close":
+            self._headers = len(self._rows)
+        elif token.type == "table_close":
+            self._out.table(self._rows, header_rows=self._headers)
+            self._rows, self._headers = [], 0
+
+    def _next_marker(self) -> str:
+        number = self._lists[-1]
+        if number is None:
+            return ""
+        self._lists[-1] = number + 1
+        return f"{number}. "
+
+    def _inline(self, token: Token, opened: Token) -> None:
+        text = _text(token)
+        if opened.type in ("th_open", "td_open"):
+            self._rows[-1].append(text)
+        elif opened.type == "heading_open":
+            self._out.add("heading", text.replace("\n", " "), level=int(opened.tag[1:]))
+        elif self._lists:
+            self._out.add("item", self._marker + text)
+            self._marker = ""
+        else:
+            self._out.add("paragraph", text)
+
+
+def _text(token: Token) -> str:
+    pieces = []
+    for child in token.children or ():
+        if child.type in ("softbreak", "hardbreak"):
+            pieces.append("\n" if child.type == "hardbreak" else " ")
+        elif child.type == "html_inline":
+            pieces.append("\n" if _BREAK.fullmatch(child.content) else _TAG.sub("", child.content))
+        else:
+            pieces.append(child.content)
+    return "".join(pieces)

@@ -1,0 +1,244 @@
+"""PDF -> lines with their places on the page, by PDFium; `pdf_layout` makes blocks of them.
+
+This file alone names the engine. Speed comes from asking PDFium for a page's text in one call, and for the
+boxes of only the first and last character of each word.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Iterator
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+from appliance.errors import NeedsPassword, ParseError
+from appliance.ingest.parse import pdf_layout
+from appliance.ingest.parse.blocks import Blocks, one_line
+from appliance.ingest.parse.pdf_layout import Line, Outline, Page, Word
+
+# What PDFium puts for a hyphen at a line's end; it then goes on with the next line without a break.
+_HYPHENS = "\x02\ufffe"
+_LINE = re.compile(r"[^\r\n\x02\ufffe]*[^\r\n\x02\ufffe\s][^\r\n\x02\ufffe]*[\x02\ufffe]?")
+_WORD = re.compile(r"\S+")
+_BOLD = re.compile(r"bold|black|heavy|semib|demi", re.I)
+_JUNK_TITLE = re.compile(
+    r"microsoft (word|powerpoint)|untitled|\.(docx?|indd|qxd|rtf|pdf|dvi)\b|^title\b|^[\W\d_]*$", re.I
+)
+_MONO = re.compile(r"mono|courier|consol|typewriter|nimbusmon|cmtt|menlo", re.I)
+_FIXED_PITCH = 1
+"""The bit in a font descriptor's flags (ISO 32000-1, table 123)."""
+_INVISIBLE = 3
+_TINY = 2.0
+"""Points; text lower than that is for machines, not for people."""
+
+
+def read(data: bytes, out: Blocks) -> None:
+    """Read a PDF document.
+
+    Raises:
+        NeedsPassword: the empty password does not open it.
+        ParseError: its structure is beyond repair.
+    """
+    with _open(data) as document:
+        out.pages = len(document)
+        if not out.pages:
+            raise ParseError("The PDF has no pages that could be found.")
+        title = one_line(document.get_metadata_dict().get("Title", ""))
+        out.title = "" if _JUNK_TITLE.search(title) else title
+        _note_unread(document, out)
+        pages = list(_pages(document, out))
+        out.pages = min(out.pages, out.bounds.pages)
+        pdf_layout.arrange(pages, _outline(document), out)
+
+
+def _open(data: bytes) -> pypdfium2.PdfDocument:
+    try:
+        return pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        if error.err_code == pdfium.FPDF_ERR_PASSWORD:
+            raise NeedsPassword("The PDF is encrypted and needs a password.") from None
+        if error.err_code == pdfium.FPDF_ERR_SECURITY:
+            raise NeedsPassword("The PDF is encrypted in a way that cannot be opened here.") from None
+        raise ParseError("The PDF is damaged: its structure cannot be read.") from None
+
+
+def _note_unread(document: pypdfium2.PdfDocument, out: Blocks) -> None:
+    names = [document.get_attachment(at).get_name() for at in range(min(document.count_attachments(), 1000))]
+    # Reports on accessibility, print settings and machine-readable twins are no text of the document's own.
+    if attached := sum(not name.endswith((".accreport.html", ".joboptions", ".xml")) for name in names):
+        out.lose(f"{attached} attached file{'s' if attached > 1 else ''}")
+    if document.get_formtype() in (pdfium.FORMTYPE_XFA_FULL, pdfium.FORMTYPE_XFA_FOREGROUND):
+        out.lose("the fields of an XFA form")
+
+
+def _outline(document: pypdfium2.PdfDocument) -> list[Outline]:
+    found = []
+    try:
+        for bookmark in document.get_toc(max_depth=8):
+            target = bookmark.get_dest()
+            page = target.get_index() if target else None
+            if page is not None:
+                found.append(Outline(page + 1, bookmark.level + 1, one_line(bookmark.get_title())))
+            if len(found) >= 20_000:
+                break
+    except (pypdfium2.PdfiumError, ValueError, RecursionError):
+        pass  # a broken outline only costs headings; sizes of type still give them
+    return found
+
+
+def _pages(document: pypdfium2.PdfDocument, out: Blocks) -> Iterator[Page]:
+    damaged, pictures = [], []
+    total = len(document)
+    if total > out.bounds.pages:
+        out.lose(f"pages after the first {out.bounds.pages:,} of {total:,}")
+    characters = 0
+    for index in range(min(total, out.bounds.pages)):
+        page = _page(document, index, out)
+        if page is None:
+            damaged.append(index + 1)
+            continue
+        if not page.lines and page.picture:
+            pictures.append(index + 1)
+        characters += sum(len(line.text) for line in page.lines)
+        yield page
+        if characters > out.bounds.characters:
+            break
+    if damaged:
+        out.lose(f"{_pages_named(damaged)} could not be read (damaged)")
+    if pictures:
+        out.lose(
+            f"{_pages_named(pictures)} {'holds' if len(pictures) == 1 else 'hold'} only pictures, no text"
+        )
+
+
+def _pages_named(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return f"page {numbers[0]}"
+    shown = ", ".join(map(str, numbers[:10]))
+    return f"pages {shown}" + (f" and {len(numbers) - 10} more" if len(numbers) > 10 else "")
+
+
+def _page(document: pypdfium2.PdfDocument, index: int, out: Blocks) -> Page | None:
+    raw = pdfium.FPDF_LoadPage(document.raw, index)
+    if not raw:
+        return None
+    try:
+        text = pdfium.FPDFText_LoadPage(raw)
+        if not text:
+            return None
+        try:
+            return _Reader(raw, text, out).page(index + 1)
+        finally:
+            pdfium.FPDFText_ClosePage(text)
+    finally:
+        pdfium.FPDF_ClosePage(raw)
+
+
+class _Reader:
+    """Reads one page that is open."""
+
+    def __init__(self, raw: pdfium.FPDF_PAGE, text: pdfium.FPDF_TEXTPAGE, out: Blocks) -> None:
+        self._raw = raw
+        self._text = text
+        self._out = out
+        self._rect = pdfium.FS_RECTF()
+        self._at = ctypes.byref(self._rect)
+        self._name = ctypes.create_string_buffer(256)
+        self._flags = ctypes.c_int()
+        self._turn = pdfium.FPDFPage_GetRotation(raw)
+        self._width = pdfium.FPDF_GetPageWidthF(raw)
+        self._height = pdfium.FPDF_GetPageHeightF(raw)
+        self._box = pdfium.FPDFText_GetLooseCharBox
+
+    def page(self, number: int) -> Page:
+        units, index = self._units()
+        lines = []
+        for match in _LINE.finditer(units):
+            if (line := self._line(units, match.start(), match.end(), index)) is not None:
+                lines.append(line)
+        picture = not lines and self._has_picture()
+        return Page(number, self._width, self._height, lines, picture=picture)
+
+    def _units(self) -> tuple[str, list[int] | range]:
+        """Return the page's UTF-16 units, one character each, and the character index of each."""
+        count = pdfium.FPDFText_CountChars(self._text)
+        if count <= 0:
+            return "", range(0)
+        buffer = (ctypes.c_ushort * (count + 1))()
+        written = pdfium.FPDFText_GetText(self._text, 0, count, buffer) - 1
+        units = "".join(map(chr, buffer[: max(0, written)]))
+        if len(units) == count:
+            return units, range(count)
+        # Characters without a code point are in the one numbering and not in the other.
+        return units, [pdfium.FPDFText_GetCharIndexFromTextIndex(self._text, at) for at in range(len(units))]
+
+    def _line(self, units: str, start: int, end: int, index: list[int] | range) -> Line | None:
+        hyphen = units[end - 1] in _HYPHENS
+        words = []
+        heights = []
+        low, high = 1e9, -1e9
+        for match in _WORD.finditer(units, start, end - hyphen):
+            first, last = match.start(), match.end() - 1
+            left, bottom, right, top = self._where(index[first])
+            if last > first:
+                right = max(right, self._where(index[last])[2])
+            low, high = min(low, bottom), max(high, top)
+            heights.append(top - bottom)
+            words.append(Word(left, right, _joined(match[0])))
+        if not words:
+            return None
+        size = max(0.1, sorted(heights)[len(heights) // 2])
+        text = units[start:end].rstrip()
+        first, last = index[end - len(units[start:end].lstrip())], index[start + len(text) - 1 - hyphen]
+        if size < min(_TINY, self._height / 300):
+            self._out.flag("text too small to be read, left out")
+            return None
+        self._look_for_invisible(first)
+        # A line in the middle of a sentence may well begin with a bold word: its end must be bold too.
+        bold, mono = self._font(first)
+        if bold or mono:
+            ends_bold, ends_mono = self._font(last)
+            bold, mono = bold and ends_bold, mono and ends_mono
+        return Line(words, low, high, size, bold=bold, mono=mono, hyphen=hyphen)
+
+    def _where(self, character: int) -> tuple[float, float, float, float]:
+        """Return the loose box of a character as (left, bottom, right, top) of the page as it is seen."""
+        rect = self._rect
+        if not self._box(self._text, character, self._at):
+            return (0.0, 0.0, 0.0, 0.0)
+        left, bottom, right, top = rect.left, rect.bottom, rect.right, rect.top
+        if not self._turn:
+            return left, bottom, right, top
+        if self._turn == 1:
+            return bottom, self._height - right, top, self._height - left
+        if self._turn == 2:
+            return self._width - right, self._height - top, self._width - left, self._height - bottom
+        return self._width - top, left, self._width - bottom, right
+
+    def _font(self, character: int) -> tuple[bool, bool]:
+        """Tell whether the font of a character is bold, and whether all its letters are equally wide."""
+        length = pdfium.FPDFText_GetFontInfo(
+            self._text, character, self._name, 256, ctypes.byref(self._flags)
+        )
+        name = self._name.value.decode("latin-1") if 0 < length <= 256 else ""
+        bold = bool(_BOLD.search(name)) or pdfium.FPDFText_GetFontWeight(self._text, character) >= 600
+        return bold, bool(self._flags.value & _FIXED_PITCH) or bool(_MONO.search(name))
+
+    def _look_for_invisible(self, character: int) -> None:
+        shape = pdfium.FPDFText_GetTextObject(self._text, character)
+        if shape and pdfium.FPDFTextObj_GetTextRenderMode(shape) == _INVISIBLE:
+            self._out.flag("text drawn invisibly, as in the text layer of a scan")
+
+    def _has_picture(self) -> bool:
+        count = min(pdfium.FPDFPage_CountObjects(self._raw), 200)
+        kinds = (pdfium.FPDFPageObj_GetType(pdfium.FPDFPage_GetObject(self._raw, at)) for at in range(count))
+        return any(kind in (pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_FORM) for kind in kinds)
+
+
+def _joined(units: str) -> str:
+    """Put the halves of surrogate pairs together again."""
+    if units.isascii():
+        return units
+    return units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

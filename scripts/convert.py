@@ -1,0 +1,293 @@
+"""MiniLM safetensors -> ONNX, in float or in INT8, without torch: the same bytes on every machine.
+
+The graph ends in masked mean pooling and L2 normalisation, so its output is rows of unit vectors. The INT8
+one quantizes every weight matrix per output channel and every activation row by itself at run time:
+
+    x -> u8 row, row scale -> integer product -> float x row scale x channel scale + bias
+
+One scale per row, not per tensor as ONNX Runtime's own dynamic quantization has it: a text's vector then
+depends on no other text in its batch (cosine to the same text alone .98 -> 1), at the same speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load_file
+
+from appliance import durable
+
+Float = npt.NDArray[np.float32]
+Weights = Mapping[str, Float]
+
+MICROSOFT = "com.microsoft"
+# Fixed, so that the bytes depend on this file and the pinned onnx only.
+OPSET, MICROSOFT_OPSET, IR_VERSION = 18, 1, 9
+
+# Activations are scaled into [-1, 1] and stored as u8 around 128.
+SYMMETRIC = (127, 128)
+# GELU never goes below -0.17: nearly all of the u8 range is given to the positive side.
+AFTER_GELU = (239, 16)
+GELU_FLOOR = 0.17
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What config.json says of a BERT encoder."""
+
+    layers: int
+    heads: int
+    width: int
+    epsilon: float
+
+
+@dataclass(slots=True)
+class Graph:
+    """An ONNX graph under construction: `op` appends a node and returns the name of its output."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
+
+    def constant(self, name: str, value: npt.ArrayLike) -> str:
+        """Store `value` once under `name`."""
+        self.constants.setdefault(name, numpy_helper.from_array(np.array(value, order="C"), name))
+        return name
+
+    def op(self, kind: str, inputs: Sequence[str], **attributes: int | float) -> str:
+        """Append a node with one output."""
+        return self._append(kind, inputs, 1, "", attributes)[0]
+
+    def fused(self, kind: str, inputs: Sequence[str], **attributes: int | float) -> str:
+        """Append one of ONNX Runtime's own fused operators, with one output."""
+        return self._append(kind, inputs, 1, MICROSOFT, attributes)[0]
+
+    def split3(self, source: str) -> list[str]:
+        """Cut the last axis in three equal parts."""
+        return self._append("Split", [source], 3, "", {"axis": -1, "num_outputs": 3})
+
+    def _append(
+        self,
+        kind: str,
+        inputs: Sequence[str],
+        outputs: int,
+        domain: str,
+        attributes: Mapping[str, int | float],
+    ) -> list[str]:
+        names = [f"{kind}_{len(self.nodes)}_{index}" for index in range(outputs)]
+        node = helper.make_node(kind, list(inputs), names, name=names[0], domain=domain, **attributes)
+        self.nodes.append(node)
+        return names
+
+
+def quantize_channels(weight: Float) -> tuple[npt.NDArray[np.int8], Float]:
+    """Quantize a (k, n) matrix to int8 with one scale per output channel: `weight ~ q * scale`.
+
+    Beside |q| <= 127, two weights that are neighbours in a channel sum to at most 128. Processors without
+    VNNI add two u8 x s8 products in 16 bits and clip: 255 x 128 fits, so the product is exact everywhere.
+    """
+    largest = np.abs(weight).max(axis=0) / np.float32(127)
+    pairs = (np.abs(weight[0::2]) + np.abs(weight[1::2])).max(axis=0) / np.float32(127)
+    scale = np.maximum(np.maximum(largest, pairs), np.float32(1e-12)).astype(np.float32)
+    return np.rint(weight / scale).astype(np.int8), scale
+
+
+def quantize_rows(table: Float) -> tuple[npt.NDArray[np.int8], Float]:
+    """Quantize an embedding table (rows, d) to int8 with one scale per row, shape (rows, 1)."""
+    scale = np.maximum(np.abs(table).max(axis=1, keepdims=True) / np.float32(127), np.float32(1e-12))
+    return np.rint(table / scale).astype(np.int8), scale.astype(np.float32)
+
+
+class Linear:
+    """x @ weight + bias in float."""
+
+    def table(self, graph: Graph, name: str, table: Float) -> str:
+        """Look up the rows `input_ids` of an embedding table."""
+        return graph.op("Gather", [graph.constant(name, table), "input_ids"])
+
+    def product(
+        self, graph: Graph, source: str, name: str, weight: Float, *, floor: float | None = None
+    ) -> str:
+        """Multiply by a (k, n) weight. `floor` is the least value `source` can have, None where unknown."""
+        del floor
+        return graph.op("MatMul", [source, graph.constant(f"{name}.weight", weight)])
+
+
+class IntegerLinear(Linear):
+    """x @ weight + bias with int8 weights per channel and u8 activations per row."""
+
+    def table(self, graph: Graph, name: str, table: Float) -> str:
+        """Look up the rows `input_ids` of an int8 embedding table."""
+        quantized, scale = quantize_rows(table)
+        rows = graph.op("Gather", [graph.constant(name, quantized), "input_ids"])
+        scales = graph.op("Gather", [graph.constant(f"{name}.scale", scale), "input_ids"])
+        return graph.op("Mul", [graph.op("Cast", [rows], to=TensorProto.FLOAT), scales])
+
+    def product(
+        self, graph: Graph, source: str, name: str, weight: Float, *, floor: float | None = None
+    ) -> str:
+        """Multiply by an int8 (k, n) weight."""
+        levels, zero = SYMMETRIC if floor is None else AFTER_GELU
+        largest = self._row_scale(graph, source, floor)
+        unit = graph.op("Div", [source, largest])
+        step = graph.constant(f"step.{levels}", np.float32(1 / levels))
+        offset = graph.constant(f"zero.{zero}", np.uint8(zero))
+        quantized, scale = quantize_channels(weight)
+        product = graph.fused(
+            "MatMulIntegerToFloat",
+            [
+                graph.op("QuantizeLinear", [unit, step, offset]),
+                graph.constant(f"{name}.weight", quantized),
+                step,
+                graph.constant(f"{name}.scale", scale),
+                offset,
+                graph.constant(f"zeros.{scale.size}", np.zeros(scale.size, np.int8)),
+            ],
+        )
+        return graph.op("Mul", [product, largest])
+
+    def _row_scale(self, graph: Graph, source: str, floor: float | None) -> str:
+        magnitude = graph.op("Abs", [source]) if floor is None else source
+        last = graph.constant("last", np.array([-1], np.int64))
+        # The least scale keeps a row of zeros from dividing by nothing, and `floor` above the u8 zero.
+        least = 1e-6 if floor is None else floor * AFTER_GELU[0] / AFTER_GELU[1]
+        smallest = graph.constant("least" if floor is None else "least.gelu", np.float32(least))
+        return graph.op("Max", [graph.op("ReduceMax", [magnitude, last], keepdims=1), smallest])
+
+
+def build(weights: Weights, shape: Shape, linear: Linear) -> bytes:
+    """Build the encoder (input_ids, attention_mask: int64 (n, s)) -> embedding float32 (n, width).
+
+    Source: Devlin et al. 2018 for the encoder, Reimers and Gurevych 2019 for the pooling.
+    """
+    graph = Graph()
+    state = _embeddings(graph, weights, shape, linear)
+    mask = graph.op("Cast", ["attention_mask"], to=TensorProto.INT32)
+    for number in range(shape.layers):
+        state = _attention(graph, weights, shape, linear, f"encoder.layer.{number}.", state, mask)
+        state = _feed_forward(graph, weights, shape, linear, f"encoder.layer.{number}.", state)
+    _pool(graph, state)
+    return _serialize(graph, shape)
+
+
+def _embeddings(graph: Graph, weights: Weights, shape: Shape, linear: Linear) -> str:
+    words = linear.table(graph, "words", weights["embeddings.word_embeddings.weight"])
+    # One text at a time: its token type is always 0, so that row joins the positions.
+    places = (
+        weights["embeddings.position_embeddings.weight"]
+        + weights["embeddings.token_type_embeddings.weight"][0]
+    )
+    length = graph.op("Shape", ["input_ids"], start=1, end=2)
+    start = graph.constant("start", np.array([0], np.int64))
+    positions = graph.op("Slice", [graph.constant("positions", places), start, length])
+    return _normalized(graph, weights, shape, "embeddings.LayerNorm", graph.op("Add", [words, positions]))
+
+
+def _attention(
+    graph: Graph, weights: Weights, shape: Shape, linear: Linear, layer: str, state: str, mask: str
+) -> str:
+    parts = [f"{layer}attention.self.{part}" for part in ("query", "key", "value")]
+    weight = np.concatenate([weights[f"{part}.weight"] for part in parts]).T
+    bias = np.concatenate([weights[f"{part}.bias"] for part in parts])
+    mixed = graph.split3(linear.product(graph, state, f"{layer}mix", weight))
+    inputs = [*mixed, graph.constant(f"{layer}mix.bias", bias), mask]
+    heads = graph.fused("MultiHeadAttention", inputs, num_heads=shape.heads)
+    return _joined(graph, weights, shape, linear, f"{layer}attention.output", heads, state)
+
+
+def _feed_forward(
+    graph: Graph, weights: Weights, shape: Shape, linear: Linear, layer: str, state: str
+) -> str:
+    name = f"{layer}intermediate.dense"
+    wide = linear.product(graph, state, name, weights[f"{name}.weight"].T)
+    active = graph.fused("BiasGelu", [wide, graph.constant(f"{name}.bias", weights[f"{name}.bias"])])
+    return _joined(graph, weights, shape, linear, f"{layer}output", active, state, floor=GELU_FLOOR)
+
+
+def _joined(
+    graph: Graph,
+    weights: Weights,
+    shape: Shape,
+    linear: Linear,
+    name: str,
+    source: str,
+    state: str,
+    *,
+    floor: float | None = None,
+) -> str:
+    dense = f"{name}.dense"
+    product = linear.product(graph, source, dense, weights[f"{dense}.weight"].T, floor=floor)
+    biased = graph.op("Add", [product, graph.constant(f"{dense}.bias", weights[f"{dense}.bias"])])
+    return _normalized(graph, weights, shape, f"{name}.LayerNorm", graph.op("Add", [biased, state]))
+
+
+def _normalized(graph: Graph, weights: Weights, shape: Shape, name: str, source: str) -> str:
+    gain = graph.constant(f"{name}.weight", weights[f"{name}.weight"])
+    bias = graph.constant(f"{name}.bias", weights[f"{name}.bias"])
+    # Not SkipLayerNormalization: measured, the fused one is scalar and takes seven times the time.
+    return graph.op("LayerNormalization", [source, gain, bias], axis=-1, epsilon=shape.epsilon)
+
+
+def _pool(graph: Graph, state: str) -> None:
+    # The mean's divisor would cancel in the normalisation, so the masked sum is enough.
+    second = graph.constant("second", np.array([1], np.int64))
+    weights = graph.op("Unsqueeze", [graph.op("Cast", ["attention_mask"], to=TensorProto.FLOAT), second])
+    total = graph.op("Squeeze", [graph.op("MatMul", [weights, state]), second])
+    unit = graph.op("LpNormalization", [total], axis=-1, p=2)
+    graph.nodes.append(helper.make_node("Identity", [unit], ["embedding"], name="embedding"))
+
+
+def _serialize(graph: Graph, shape: Shape) -> bytes:
+    tokens = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["texts", "tokens"])
+        for name in ("input_ids", "attention_mask")
+    ]
+    output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["texts", shape.width])
+    body = helper.make_graph(graph.nodes, "encoder", tokens, [output], list(graph.constants.values()))
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, MICROSOFT_OPSET)]
+    model = helper.make_model(body, opset_imports=opsets, ir_version=IR_VERSION, producer_name="appliance")
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def read_shape(config: bytes) -> Shape:
+    """Read the shape from a Hugging Face config.json.
+
+    Raises:
+        ValueError: it is not a BERT encoder with exact GELU.
+    """
+    values = json.loads(config)
+    if (values.get("model_type"), values.get("hidden_act")) != ("bert", "gelu"):
+        raise ValueError("Only BERT encoders with exact GELU can be converted.")
+    return Shape(
+        layers=values["num_hidden_layers"],
+        heads=values["num_attention_heads"],
+        width=values["hidden_size"],
+        epsilon=values["layer_norm_eps"],
+    )
+
+
+def main() -> None:
+    """Convert FOLDER/model.safetensors with FOLDER/config.json; the last line of stdout is one JSON line."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--type", choices=("float", "int8"), default="int8")
+    arguments = parser.parse_args()
+    shape = read_shape((arguments.folder / "config.json").read_bytes())
+    linear = IntegerLinear() if arguments.type == "int8" else Linear()
+    model = build(load_file(arguments.folder / "model.safetensors"), shape, linear)
+    durable.replace(arguments.output, model, mode=0o644)
+    digest = hashlib.sha256(model).hexdigest()
+    print(json.dumps({"file": arguments.output.name, "bytes": len(model), "sha256": digest}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The default models: fetched by hash, converted, quantized, and installed only if they are what their cards
+# say. Every step looks first whether its work is done, so it can be stopped at any point and run again.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+destination=${1:?"usage: scripts/runs/models.sh DESTINATION"}
+python=$PWD/.venv/bin/python
+cache=.cache/models
+
+step() { echo "==> $*"; }
+finished() { "$python" -m scripts.install --check "models/$1.toml" "$destination"; }
+install_model() { "$python" -m scripts.install "models/$1.toml" "$destination" "${@:2}"; }
+
+if finished all-minilm-l6-v2-int8 && finished smollm2-135m-instruct; then
+  step "the default models are there"
+  exit 0
+fi
+
+step "fetching the published weights (180 MB, once)"
+"$python" -m scripts.fetch "$cache"
+
+if ! finished all-minilm-l6-v2-int8; then
+  step "embedding: MiniLM to ONNX, INT8"
+  "$python" -m scripts.convert "$cache/minilm" "$cache/minilm/model.onnx"
+  install_model all-minilm-l6-v2-int8 "$cache/minilm/model.onnx" "$cache/minilm/tokenizer.json"
+fi
+if ! finished smollm2-135m-instruct; then
+  step "generator: SmolLM2 to 4 bits"
+  "$python" -m scripts.quantize "$cache/smollm2/published.gguf" "$cache/smollm2/model.gguf"
+  install_model smollm2-135m-instruct "$cache/smollm2/model.gguf"
+fi
+step "models in $destination"

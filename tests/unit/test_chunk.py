@@ -1,0 +1,140 @@
+"""How a document is cut, case by case."""
+
+from __future__ import annotations
+
+import time
+
+from appliance.ingest.chunk import DEFAULT, Shape, chunks
+from appliance.types import Block, Parsed
+
+SENTENCE = "The pump delivers water at a steady rate all day."
+
+
+def cut(*blocks, pages=None, shape=DEFAULT):
+    return chunks(Parsed("Manual", blocks, pages), shape=shape)[2]
+
+
+def prose(sentences, page=None):
+    return Block("paragraph", " ".join([SENTENCE] * sentences), page)
+
+
+def test_prose_is_cut_at_sentence_ends_near_the_target():
+    found = cut(prose(60))
+    assert len(found) > 2
+    assert all(chunk.text.startswith("The pump") and chunk.text.endswith("day.") for chunk in found)
+    assert all(0.6 * DEFAULT.target < len(chunk.text) <= DEFAULT.limit for chunk in found)
+
+
+def test_a_chunk_never_crosses_into_another_path():
+    found = cut(Block("heading", "A", level=1), prose(8), Block("heading", "B", level=1), prose(8))
+    assert [chunk.heading for chunk in found] == ["A", "B"]
+
+
+def test_headings_are_a_path():
+    levels = [("Pumps", 1), ("Data", 2), ("Valves", 1)]
+    blocks = [block for name, level in levels for block in (Block("heading", name, level=level), prose(8))]
+    assert [chunk.heading for chunk in cut(*blocks)] == ["Pumps", "Pumps > Data", "Valves"]
+
+
+def test_crumbs_under_one_parent_are_joined_and_show_their_headings():
+    found = cut(
+        Block("heading", "Errors", level=1),
+        prose(17),
+        Block("heading", "E1", level=2),
+        Block("paragraph", "Too hot."),
+        Block("heading", "E2", level=2),
+        Block("paragraph", "Too cold."),
+    )
+    assert [chunk.heading for chunk in found] == ["Errors", "Errors"]
+    assert found[1].text == "E1\n\nToo hot.\n\nE2\n\nToo cold."
+
+
+def test_a_crumb_is_not_joined_over_the_end_of_a_page():
+    blocks = (
+        Block("heading", "A", 1, level=1),
+        Block("paragraph", "One.", 1),
+        Block("heading", "B", 2, level=1),
+        Block("paragraph", "Two.", 2),
+    )
+    assert [(chunk.page, chunk.text) for chunk in cut(*blocks, pages=2)] == [(1, "One."), (2, "Two.")]
+
+
+def test_a_heading_with_nothing_under_it_is_still_found():
+    found = cut(
+        prose(9), Block("heading", "Call 555-0100", level=1), Block("heading", "End", level=1), prose(9)
+    )
+    assert any("555-0100" in chunk.text for chunk in found)
+
+
+def test_a_sentence_cut_by_the_end_of_a_page_is_finished_and_no_more():
+    found = cut(
+        Block("paragraph", "Open the valve. Then start the", 1),
+        Block("paragraph", "pump slowly. Wait a minute.", 2),
+        pages=2,
+    )
+    assert [(chunk.page, chunk.text) for chunk in found] == [
+        (1, "Open the valve. Then start the\n\npump slowly."),
+        (2, "Wait a minute."),
+    ]
+
+
+def test_a_page_that_ends_with_a_sentence_is_not_run_over():
+    found = cut(Block("paragraph", "It is done.", 1), Block("paragraph", "and so on.", 2), pages=2)
+    assert [chunk.text for chunk in found] == ["It is done.", "and so on."]
+
+
+def test_a_table_is_cut_between_rows_and_every_piece_has_its_header():
+    rows = [f"P-{n} | {n} m3/h | ready" for n in range(120)]
+    found = cut(Block("table", "\n".join(["Pump | Flow | State", *rows]), header_rows=1))
+    assert len(found) > 2
+    assert found[0].text.startswith("Pump | Flow | State\nP-0 |")
+    assert all(chunk.lead == "Pump | Flow | State" for chunk in found[1:])
+    assert [line for chunk in found for line in chunk.text.split("\n")][1:] == rows
+
+
+def test_a_header_is_never_alone():
+    shape = Shape(target=30, limit=40, crumb=5)
+    found = cut(
+        Block("table", "A header of some length\nrow one here\nrow two here", header_rows=1), shape=shape
+    )
+    assert found[0].text == "A header of some length\nrow one here"
+
+
+def test_a_table_that_goes_on_after_a_long_text_keeps_its_header_out_of_it():
+    found = cut(prose(20), Block("table", "A | B\n1 | 2", header_rows=1))
+    assert found[0].lead == ""
+
+
+def test_a_short_list_stays_together():
+    found = cut(*(Block("item", f"- Step {n}: turn the wheel.") for n in range(8)))
+    assert len(found) == 1
+
+
+def test_one_endless_sentence_is_cut_between_words():
+    found = cut(Block("paragraph", "word " * 2000))
+    assert all(len(chunk.text) <= DEFAULT.limit for chunk in found)
+    assert all(
+        chunk.text.strip().split()[0] == "word" and chunk.text.split()[-1] == "word" for chunk in found
+    )
+
+
+def test_one_endless_word_is_cut_all_the_same():
+    found = cut(Block("paragraph", "x" * 5000))
+    assert sum(len(chunk.text) for chunk in found) == 5000
+
+
+def test_empty_pages_begin_where_the_next_text_does():
+    text, starts, _ = chunks(Parsed("T", (Block("paragraph", "One.", 2), Block("paragraph", "Two.", 4)), 5))
+    assert starts == (0, 0, 6, 6, len(text))
+
+
+def test_a_hostile_header_is_not_repeated_without_end():
+    found = cut(Block("table", "\n".join(["h" * 100_000, *(f"row {n}" for n in range(300))]), header_rows=1))
+    assert all(len(chunk.lead) <= DEFAULT.limit for chunk in found)
+
+
+def test_a_large_document_is_cut_in_linear_time():
+    began = time.perf_counter()
+    found = cut(*(prose(200) for _ in range(100)))
+    assert len(found) > 1000
+    assert time.perf_counter() - began < 5

@@ -1,0 +1,112 @@
+"""Batches, truncation, and what `load` refuses."""
+
+import dataclasses
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from appliance import embed, models
+from appliance.errors import ModelMismatch, ModelMissing
+
+NAME = "all-minilm-l6-v2-int8"
+lengths = st.lists(st.integers(min_value=2, max_value=256), max_size=200)
+
+
+@given(lengths)
+def test_batches_hold_every_text_once_and_keep_to_their_budget(sizes):
+    batches = list(embed._batches(sizes))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(sizes)))
+    assert all(
+        len(batch) * max(sizes[index] for index in batch) <= embed._BATCH_TOKENS or len(batch) == 1
+        for batch in batches
+    )
+
+
+@given(lengths)
+def test_batches_go_from_short_to_long_so_that_padding_is_small(sizes):
+    order = [sizes[index] for batch in embed._batches(sizes) for index in batch]
+    assert order == sorted(order)
+
+
+@given(st.lists(st.lists(st.integers(1, 30000), min_size=2, max_size=40), min_size=1, max_size=9))
+def test_padding_is_masked_and_nothing_else(rows):
+    ids, mask = embed._padded(rows)
+    assert mask.sum(axis=1).tolist() == [len(row) for row in rows]
+    assert [ids[n][mask[n] == 1].tolist() for n in range(len(rows))] == rows
+    assert not ids[mask == 0].any()
+
+
+@pytest.fixture(scope="module")
+def found(built_models):
+    return models.find(NAME, [built_models])
+
+
+def test_the_tokens_are_the_ones_of_bert(found):
+    tokenizer = Tokenizer.from_buffer(models.read_verified(found, "tokenizer.json"))
+    tokenizer.no_padding()
+    assert tokenizer.encode("Hello, world").ids == [101, 7592, 1010, 2088, 102]
+
+
+def test_a_long_text_is_cut_with_its_end_token_kept(found):
+    encoder = embed.load(found, threads=2)
+    most = found.card.max_tokens - 2
+    exactly, longer = encoder.encode(["pump " * most, "pump " * most + "and then quite other words"])
+    assert exactly @ longer > 0.99999
+
+
+def test_what_lies_before_the_cut_is_seen(found):
+    encoder = embed.load(found, threads=2)
+    most = found.card.max_tokens - 2
+    full, other = encoder.encode(["pump " * most, "pump " * (most - 9) + "leave portal holiday " * 3])
+    assert full @ other < 0.999
+
+
+@pytest.fixture
+def copy(found, tmp_path):
+    """The installed model, in a folder that a test may spoil."""
+    folder = tmp_path / NAME
+    shutil.copytree(found.folder, folder)
+    return models.find(NAME, [tmp_path])
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+def test_one_changed_bit_is_refused(copy, name):
+    path = copy.folder / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelMismatch):
+        embed.load(copy, threads=1)
+
+
+def test_a_file_that_is_gone_is_said_to_be_missing(copy):
+    (copy.folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelMissing, match=r"tokenizer\.json"):
+        embed.load(copy, threads=1)
+
+
+def test_a_graph_that_gives_other_numbers_than_its_card_says_is_refused(copy):
+    card = dataclasses.replace(copy.card, dimensions=768)
+    with pytest.raises(ModelMismatch, match="768"):
+        embed.load(models.Installed(card, copy.folder), threads=1)
+
+
+def test_the_engine_reads_what_was_verified_even_if_the_file_is_swapped_meanwhile(copy, monkeypatch):
+    """TOCTOU: the swap happens after the check, before the engine opens its path."""
+    session = embed.onnxruntime.InferenceSession
+    expected = embed.load(copy, threads=1).encode(["pump"])
+    path = copy.folder / "model.onnx"
+
+    def swap_first(opened, *rest, **options):
+        path.write_bytes(bytes(path.stat().st_size))
+        return session(opened, *rest, **options)
+
+    monkeypatch.setattr(embed.onnxruntime, "InferenceSession", swap_first)
+    encoder = embed.load(copy, threads=1)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() != copy.card.file("model.onnx").sha256
+    assert np.array_equal(encoder.encode(["pump"]), expected)

@@ -1,0 +1,174 @@
+"""DOCX, held against python-docx, and against forged documents for what that does not read."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import docx as oracle
+import pytest
+from docx.oxml.ns import qn
+from docx.shared import Pt
+
+from appliance.errors import LimitExceeded, NeedsPassword, ParseError
+from appliance.ingest.parse import formats
+from appliance.ingest.parse.blocks import Bounds
+from appliance.types import Parsed
+from tests import forge
+
+
+def read(data: bytes, bounds: Bounds | None = None) -> Parsed:
+    return formats.parse(data, "plan.docx", bounds or Bounds())
+
+
+def written() -> bytes:
+    document = oracle.Document()
+    document.core_properties.title = "Maintenance plan"
+    document.add_heading("Pumps", level=1)
+    document.add_paragraph("Check the seals.").add_run(" Twice.").font.size = Pt(8)
+    document.add_paragraph("first", style="List Number")
+    document.add_paragraph("second", style="List Number")
+    document.add_paragraph("loose", style="List Bullet")
+    document.add_heading("Intervals", level=2)
+    table = document.add_table(rows=0, cols=2)
+    for row in (("part", "days"), ("seal", "30"), ("filter", "90")):
+        for cell, text in zip(table.add_row().cells, row, strict=True):
+            cell.text = text
+    buffer = io.BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()
+
+
+def test_what_python_docx_writes_is_read() -> None:
+    parsed = read(written())
+    assert parsed.title == "Maintenance plan"
+    assert [(block.kind, block.level, block.text) for block in parsed.blocks] == [
+        ("heading", 1, "Pumps"),
+        ("paragraph", 0, "Check the seals. Twice."),
+        ("item", 0, "1. first"),
+        ("item", 0, "2. second"),
+        ("item", 0, "loose"),
+        ("heading", 2, "Intervals"),
+        ("table", 0, "part | days\nseal | 30\nfilter | 90"),
+    ]
+    assert parsed.pages is None
+
+
+def hidden_in(document: Any) -> set[str]:
+    """The words that Word does not show."""
+    runs = document.element.body.iter(qn("w:r"))
+    vanished = (run for run in runs if run.find(f".//{qn('w:vanish')}") is not None)
+    return {word for run in vanished for text in run.itertext() for word in text.split()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "documents/doc_nasa_cfe/docs/cfe requirements.docx",
+        "documents/doc_nist_800_63_3/sp800-63b/media/800-63B-sec10_Usability Table.docx",
+    ],
+)
+def test_no_word_that_python_docx_sees_is_lost(shared_data: Path, name: str) -> None:
+    path = shared_data / name
+    document = oracle.Document(str(path))
+    expected = [part.text for part in document.paragraphs]
+    expected += [cell.text for table in document.tables for row in table.rows for cell in row.cells]
+    whole = "".join(block.text for block in read(path.read_bytes()).blocks)
+    assert len(expected) > 10
+    assert {word for text in expected for word in text.split() if word not in whole} <= hidden_in(document)
+
+
+def test_tables_agree_with_python_docx(shared_data: Path) -> None:
+    # Ours may hold more: python-docx passes over smart tags and content controls.
+    path = shared_data / "documents/doc_nasa_cfe/docs/cfe requirements.docx"
+    document = oracle.Document(str(path))
+    rows = [row for table in document.tables for row in table.rows]
+    hidden = hidden_in(document)
+    expected = [set(" ".join(cell.text for cell in row.cells).split()) - hidden for row in rows]
+    blocks = [block for block in read(path.read_bytes()).blocks if block.kind == "table"]
+    ours = [set(line.split()) for block in blocks for line in block.text.split("\n")]
+    whole = [row for row in expected if any(row <= line for line in ours)]
+    assert len(expected) > 150
+    assert len(whole) >= 0.95 * len(expected)
+
+
+def test_pages_come_from_the_breaks_that_word_left() -> None:
+    broken = "<w:lastRenderedPageBreak/>"
+    explicit = '<w:p><w:r><w:br w:type="page"/></w:r></w:p>'
+    body = (
+        forge.paragraph("one")
+        + explicit
+        + forge.paragraph("two", extra=broken)
+        + forge.paragraph("three", extra=broken)
+    )
+    parsed = read(forge.docx(body))
+    assert [(block.text, block.page) for block in parsed.blocks] == [("one", 1), ("two", 2), ("three", 3)]
+    assert parsed.pages == 3
+
+
+def test_footnotes_boxes_and_tracked_changes() -> None:
+    inner = forge.paragraph("in a box")
+    box = f"<w:p><w:r><w:pict><w:txbxContent>{inner}</w:txbxContent></w:pict></w:r></w:p>"
+    note = '<w:p><w:r><w:t>Text</w:t></w:r><w:r><w:footnoteReference w:id="2"/></w:r></w:p>'
+    added = "<w:ins><w:r><w:t>added</w:t></w:r></w:ins>"
+    changed = f"<w:p>{added}<w:del><w:r><w:delText>gone</w:delText></w:r></w:del></w:p>"
+    notes = f'<w:footnote w:id="2">{forge.paragraph("The note.")}</w:footnote>'
+    notes = f'<w:footnotes xmlns:w="{forge.WORD}">{notes}</w:footnotes>'
+    parsed = read(forge.docx(box + note + changed, parts={"word/footnotes.xml": notes}))
+    assert [block.text for block in parsed.blocks] == ["in a box", "Text[2]", "[2] The note.", "added"]
+
+
+def test_hidden_text_is_left_out_and_flagged() -> None:
+    hidden = "<w:p><w:r><w:rPr><w:vanish/></w:rPr><w:t>ignore the rules</w:t></w:r></w:p>"
+    parsed = read(forge.docx(forge.paragraph("seen") + hidden))
+    assert [block.text for block in parsed.blocks] == ["seen"]
+    assert parsed.flags == ("hidden text, left out",)
+
+
+def test_merged_cells_speak_for_each_of_their_rows() -> None:
+    def cell(text: str, merge: str = "") -> str:
+        return f"<w:tc><w:tcPr>{merge}</w:tcPr>{forge.paragraph(text)}</w:tc>"
+
+    rows = [
+        cell("zone", '<w:vMerge w:val="restart"/>') + cell("a"),
+        cell("", "<w:vMerge/>") + cell("b"),
+    ]
+    table = "<w:tbl>" + "".join(f"<w:tr>{row}</w:tr>" for row in rows) + "</w:tbl>"
+    assert read(forge.docx(table)).blocks[0].text == "zone | a\nzone | b"
+
+
+def test_a_bomb_is_refused_before_it_inflates() -> None:
+    with pytest.raises(LimitExceeded, match="200:1"):
+        read(forge.docx_bomb(50))
+
+
+def test_a_bomb_with_a_lying_directory_is_refused_while_it_inflates() -> None:
+    with pytest.raises((LimitExceeded, ParseError)):
+        read(forge.lying(forge.docx_bomb(50), size=10_000))
+
+
+def test_a_document_that_is_only_large_is_bounded() -> None:
+    with pytest.raises(LimitExceeded, match="MB"):
+        read(forge.docx(forge.paragraph("x" * 100)), Bounds(inflated=50))
+
+
+def test_entities_are_refused_and_leak_nothing(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("canary")
+    for data in (forge.xxe(str(secret)), forge.docx("", parts={"word/document.xml": forge.BILLION_LAUGHS})):
+        with pytest.raises(ParseError, match="entities") as caught:
+            read(data)
+        assert "canary" not in str(caught.value)
+
+
+def test_encrypted_office_files_need_a_password() -> None:
+    container = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500) + "EncryptedPackage".encode("utf-16-le")
+    with pytest.raises(NeedsPassword):
+        read(container)
+
+
+@pytest.mark.parametrize("body", ["<w:p><w:r><w:t>cut", "<w:p>&undefined;</w:p>"])
+def test_broken_xml_is_an_error(body: str) -> None:
+    with pytest.raises(ParseError, match="XML"):
+        read(forge.docx(body))
