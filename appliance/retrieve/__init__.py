@@ -1,0 +1,1 @@
+"""Question -> Hit -> fuse -> Passage + Evidence, or not near enough."""

@@ -1,0 +1,119 @@
+"""From a question to passages and a quote, on the store's twin and an encoder that hashes words."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from appliance.ingest.chunk import chunks
+from appliance.retrieve import refusal
+from appliance.retrieve.reader import Reading
+from appliance.retrieve.retriever import PASSAGES, Retriever
+from appliance.types import Block, Draft, Parsed, chunk_input
+from tests.fakes import FakeEncoder
+from tests.stores import FakeStore
+
+HEAD = "The shut-off head of pump P-101 is 42 metres at full speed."
+FILL = "The operator keeps a record of the weather in a separate book."
+
+
+def stored(*documents):
+    """Return a store of `documents`: (name, pages), a page being its paragraphs."""
+    store, encoder = FakeStore(), FakeEncoder()
+    for name, pages in documents:
+        blocks = [Block("paragraph", text, number) for number, page in enumerate(pages, 1) for text in page]
+        text, starts, pieces = chunks(Parsed(name, tuple(blocks), len(pages)))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        draft = Draft(f"/in/{name}", name, name, digest, len(text), text, starts, pieces)
+        resume = store.begin(draft, model=encoder.name)
+        store.append(resume.document_id, pieces, encoder.encode([chunk_input(c, name) for c in pieces]))
+        store.finish(resume.document_id)
+    return store, encoder
+
+
+@pytest.fixture
+def manual():
+    pages = [[f"{FILL} Note {n}."] * 3 for n in range(20)]
+    pages[6] = [f"{FILL} {HEAD} Close the valve afterwards."]
+    return stored(("manual", pages))
+
+
+def test_the_quote_is_the_sentence_that_answers_and_an_exact_span(manual):
+    found = Retriever(*manual).retrieve("What is the shut-off head of pump P-101?")
+    assert found.evidence is not None
+    assert (found.evidence.quote, found.evidence.page, found.evidence.document) == (HEAD, 7, "manual")
+    passage = found.passages[found.evidence.n - 1]
+    assert passage.text[found.evidence.start : found.evidence.end] == found.evidence.quote
+    assert found.evidence.near == found.near
+
+
+def test_passages_are_few_ranked_and_say_who_found_them(manual):
+    found = Retriever(*manual).retrieve("What is the shut-off head of pump P-101?")
+    scores = [passage.score for passage in found.passages]
+    assert len(scores) == PASSAGES
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+    assert found.passages[0].found_by == ("words", "vectors")
+
+
+def test_a_question_about_something_else_is_refused_with_the_nearest_passages(manual):
+    found = Retriever(*manual).retrieve("Which composer wrote the ninth symphony in Vienna?")
+    assert found.evidence is None
+    assert found.near < refusal.THRESHOLD
+    assert found.passages
+
+
+def test_an_empty_store_refuses():
+    found = Retriever(FakeStore(), FakeEncoder()).retrieve("What is the head?")
+    assert (found.passages, found.evidence) == ((), None)
+
+
+@pytest.mark.parametrize("question", ["", " ", '"', "NEAR(a b)", "a AND", "\x00", "*"])
+def test_odd_questions_are_answered_or_refused_but_never_fail(manual, question):
+    assert Retriever(*manual).retrieve(question).near <= 1
+
+
+def test_an_identifier_that_is_nowhere_speaks_for_refusal(manual):
+    retriever = Retriever(*manual)
+    known = retriever.retrieve("What is the shut-off head of pump P-101?")
+    unknown = retriever.retrieve("What is the shut-off head of pump P-977?")
+    assert (known.signals.missing, unknown.signals.missing) == (0.0, 1.0)
+    assert unknown.near < known.near
+
+
+def test_the_page_is_that_of_the_quote_where_a_passage_runs_over():
+    pages = [
+        ["Never start the pump while the outlet valve is closed, for it heats the water in it and the"],
+        ["seal is then damaged within thirty seconds of running dry."],
+    ]
+    store, encoder = stored(("manual", pages))
+
+    class Second:
+        """Reads the part of the passage that stands on the second page."""
+
+        def read(self, question, passages):
+            return tuple(Reading(1.0, (p.text.index("seal is"), len(p.text)), 1.0) for p in passages)
+
+    found = Retriever(store, encoder, Second()).retrieve(
+        "Why is the pump seal damaged by a closed outlet valve?"
+    )
+    assert found.passages[0].page == 1
+    assert found.evidence is not None
+    assert found.evidence.page == 2
+
+
+def test_a_crowded_page_leaves_room_for_others():
+    crowd = [
+        f"Pump head table {n}. " + "The pump head is listed here for the pump head. " * 16 for n in range(8)
+    ]
+    store, encoder = stored(
+        ("manual", [crowd, ["The pump head of the small pump is given here."], ["Nothing."]])
+    )
+    found = Retriever(store, encoder).retrieve("Where is the pump head given?")
+    assert {passage.page for passage in found.passages} >= {1, 2}
+
+
+def test_timings_are_of_the_stages(manual):
+    timings = Retriever(*manual).retrieve("What is the head?").timings
+    assert min(timings.embed_ms, timings.search_ms, timings.read_ms) > 0
