@@ -1,0 +1,1 @@
+"""Question + Passage -> Prompt -> Delta -> checked sentences with citations."""

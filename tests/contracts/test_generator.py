@@ -1,0 +1,97 @@
+"""One suite for every generator: what the assistant relies on."""
+
+import threading
+import time
+
+import pytest
+
+from appliance import models
+from appliance.config import Config
+from appliance.errors import ModelMissing
+from appliance.generate.llm import Generator, LlamaGenerator
+from appliance.types import Prompt
+from tests.fakes import FakeGenerator
+
+PROMPT = Prompt(
+    system="You answer questions from numbered passages.",
+    user="[1] The pump runs at 3,000 rpm and needs oil every 40 days.\n\nQuestion: how fast is the pump?",
+    shown=(1,),
+)
+
+
+@pytest.fixture(scope="module", params=["fake", "llama"])
+def generator(request, tmp_path_factory):
+    if request.param == "fake":
+        yield FakeGenerator()
+        return
+    config = Config(home=tmp_path_factory.mktemp("home"))
+    try:
+        found = models.find(config.generator, config.model_folders)
+    except ModelMissing:
+        pytest.skip("the default generator is not built (make models)")
+    engine = LlamaGenerator.load(found, threads=config.cores)
+    yield engine
+    engine.close()
+
+
+def write(generator: Generator, *, max_tokens: int = 12, stop: threading.Event | None = None) -> str:
+    return "".join(generator.stream(PROMPT, max_tokens=max_tokens, stop=stop or threading.Event()))
+
+
+def test_it_writes_text_and_accounts_for_it(generator):
+    text = write(generator)
+    assert text.strip()
+    assert generator.usage.prompt >= generator.count(PROMPT.user)
+    assert 0 < generator.usage.output <= 12
+
+
+def test_the_same_prompt_gives_the_same_text(generator):
+    assert write(generator) == write(generator)
+
+
+def test_it_writes_no_more_than_it_may(generator):
+    write(generator, max_tokens=3)
+    assert generator.usage.output == 3
+
+
+def test_a_stop_set_before_the_start_costs_nothing(generator):
+    stop = threading.Event()
+    stop.set()
+    assert write(generator, stop=stop) == ""
+    assert generator.usage.output == 0
+
+
+def test_a_stop_in_the_middle_ends_it_quietly_and_harms_no_later_stream(generator):
+    whole = write(generator)
+    stop = threading.Event()
+    pieces = []
+    for piece in generator.stream(PROMPT, max_tokens=12, stop=stop):
+        pieces.append(piece)
+        stop.set()
+    assert len(pieces) == 1
+    assert whole.startswith(pieces[0])
+    assert write(generator) == whole
+
+
+def test_a_stream_left_early_harms_no_later_one(generator):
+    whole = write(generator)
+    stream = generator.stream(PROMPT, max_tokens=12, stop=threading.Event())
+    next(stream)
+    stream.close()
+    assert write(generator) == whole
+
+
+def test_a_stop_during_a_long_prompt_is_honoured_within_a_second(generator):
+    long = Prompt(PROMPT.system, "The pump needs oil. " * (generator.context // 8))
+    stop = threading.Event()
+    timer = threading.Timer(0.05, stop.set)
+    timer.start()
+    assert "".join(generator.stream(long, max_tokens=1, stop=stop)) or stop.wait(1)
+    ended = time.monotonic()
+    timer.join()
+    assert time.monotonic() - ended < 1
+
+
+def test_counting(generator):
+    assert generator.count("") == 0
+    assert generator.count("the pump") < generator.count("the pump needs oil every 40 days")
