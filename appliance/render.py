@@ -1,0 +1,150 @@
+"""Nouns -> lines of plain text and JSON objects for the command line; every foreign word is cleaned first."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from appliance.clean import clean, clean_line
+from appliance.types import Added, Answer, Citation, Document, DocumentPage, Evidence, FileResult, Report
+
+REFUSAL = "Not in your documents"
+
+
+def place(document: str, page: int | None, heading: str) -> str:
+    """Return where a quote stands, in one line."""
+    where = clean_line(document) + (f", page {page}" if page is not None else "")
+    return f"{where} · {clean_line(heading)}" if heading else where
+
+
+def evidence(found: Evidence, width: int) -> str:
+    """Return the quote under its place: the first thing a reader sees."""
+    return f"{place(found.document, found.page, found.heading)}\n{_quoted(found.quote, width)}\n"
+
+
+def answer(given: Answer, width: int) -> str:
+    """Return the checked answer with its sources, or the refusal with the nearest passages."""
+    if given.abstained:
+        near = [f"  {place(p.document, p.page, p.heading)}" for p in given.passages[:3]]
+        return "\n".join([f"{REFUSAL}.", *(["", "The nearest passages:", *near] if near else [])]) + "\n"
+    lines = [_wrapped(clean(given.answer), width), ""]
+    lines += [_citation(citation) for citation in _first_of_each(given.citations)]
+    return "\n".join(lines) + "\n"
+
+
+def answer_json(given: Answer) -> dict[str, Any]:
+    """Return the object that `ask --json` prints."""
+    return {
+        "question": given.question,
+        "answer": given.answer,
+        "abstained": given.abstained,
+        "citations": [_fields(item, "n document page heading quote supported") for item in given.citations],
+        "passages": [_fields(item, "document page heading text score found_by") for item in given.passages],
+        "unsupported": list(given.unsupported),
+        "timings": _rounded(
+            _fields(given.timings, "embed_ms search_ms read_ms first_evidence_ms first_token_ms total_ms")
+        ),
+        "tokens": _fields(given.tokens, "prompt output"),
+        "models": _fields(given.models, "embedding reader generator"),
+    }
+
+
+def file_line(result: FileResult) -> str:
+    """Return one honest line about one file."""
+    amount = f"{result.chunks} chunks" if result.chunks else ""
+    pages = f"{result.pages} pages" if result.pages is not None else ""
+    detail = "; ".join(part for part in (", ".join(filter(None, (pages, amount))), result.reason) if part)
+    return f"{result.status:<9} {clean_line(result.path)}" + (f"  ({clean_line(detail)})" if detail else "")
+
+
+def added_json(done: Added) -> dict[str, Any]:
+    """Return the object that `add --json` prints."""
+    return {
+        "files": [_fields(item, "path status pages chunks reason") for item in done.files],
+        "seconds": round(done.seconds, 3),
+        "chunks_per_second": round(done.chunks_per_second, 1),
+    }
+
+
+def added(done: Added) -> str:
+    """Return the tally of an add."""
+    counts: dict[str, int] = {}
+    for result in done.files:
+        counts[result.status] = counts.get(result.status, 0) + 1
+    tally = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "no files"
+    return f"{tally} in {done.seconds:.1f} s ({done.chunks_per_second:.0f} chunks/s)"
+
+
+def documents(stored: Sequence[Document]) -> str:
+    """Return the library as a table."""
+    if not stored:
+        return "The vault holds no documents yet. Put some in with `appliance add PATH...`.\n"
+    rows = [("id", "pages", "chunks", "added", "document")]
+    for item in stored:
+        pages = "-" if item.pages is None else str(item.pages)
+        flags = f"  [{clean_line('; '.join((*item.lost, *item.flags)))}]" if item.lost or item.flags else ""
+        day = item.added.astimezone().strftime("%Y-%m-%d")
+        rows.append((str(item.id), pages, str(item.chunks), day, clean_line(item.name) + flags))
+    return "".join(f"{a:>5}  {b:>5}  {c:>6}  {d:<10}  {e}\n" for a, b, c, d, e in rows)
+
+
+def document_json(item: Document) -> dict[str, Any]:
+    """Return one document as `list --json` and `show --json` print it."""
+    known = _fields(item, "id name title source digest size pages chunks lost flags")
+    return known | {"added": item.added.isoformat()}
+
+
+def pages(shown: Iterable[DocumentPage]) -> str:
+    """Return the text of pages, each under its number."""
+    parts = []
+    for page in shown:
+        head = (
+            f"--- {clean_line(page.document.name)}, page {page.page} ---\n" if page.page is not None else ""
+        )
+        parts.append(f"{head}{clean(page.text)}\n")
+    return "\n".join(parts)
+
+
+def report(found: Report) -> str:
+    """Return a report, one check a line."""
+    width = max((len(check.name) for check in found.checks), default=0)
+    return "".join(
+        f"{'ok ' if check.ok else 'BAD'}  {clean_line(check.name):<{width}}  {clean_line(check.detail)}\n"
+        for check in found.checks
+    )
+
+
+def report_json(found: Report) -> dict[str, Any]:
+    """Return a report as `verify`, `models` and `doctor` print it with --json."""
+    return {"ok": found.ok, "checks": [_fields(check, "name ok detail") for check in found.checks]}
+
+
+def _citation(citation: Citation) -> str:
+    return f"[{citation.n}] {place(citation.document, citation.page, citation.heading)}"
+
+
+def _first_of_each(citations: Iterable[Citation]) -> list[Citation]:
+    seen: dict[int, Citation] = {}
+    for citation in citations:
+        seen.setdefault(citation.n, citation)
+    return list(seen.values())
+
+
+def _quoted(text: str, width: int) -> str:
+    return (
+        "\n".join(textwrap.wrap(clean_line(text), width - 4, initial_indent="  “", subsequent_indent="   "))
+        + "”"
+    )
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(textwrap.fill(line, width) if line.strip() else "" for line in text.splitlines())
+
+
+def _fields(noun: Any, names: str) -> dict[str, Any]:
+    return {name: getattr(noun, name) for name in names.split()}
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if value is None else round(value, 2) for key, value in values.items()}

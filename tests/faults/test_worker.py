@@ -1,0 +1,98 @@
+"""The two ends of the pipe when one of them dies, lies or is stopped."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.client import Client
+from appliance.config import Config
+from appliance.errors import ApplianceError, UsageError, VaultMissing
+
+
+@pytest.fixture
+def client(settings: Config) -> Iterator[Client]:
+    made = Client(settings)
+    yield made
+    made.close()
+
+
+def test_a_call_before_unlocking_is_refused(client: Client) -> None:
+    with pytest.raises(UsageError, match="locked"):
+        client.documents()
+
+
+def test_an_error_crosses_the_pipe_as_its_class_with_its_hint(client: Client) -> None:
+    with pytest.raises(VaultMissing) as caught:
+        client.unlock("nowhere", bytearray(b"any passphrase"))
+    assert "appliance init" in caught.value.hint
+
+
+def test_an_unforeseen_error_says_where_and_nothing_else(client: Client) -> None:
+    with pytest.raises(ApplianceError) as caught:
+        client._one("unlock", canary="the secret text")
+    assert "Unexpected TypeError" in caught.value.message
+    assert "canary" not in caught.value.message
+    with pytest.raises(UsageError):  # and the session goes on
+        client.documents()
+
+
+def test_a_worker_killed_from_outside_is_an_error_not_a_hang(client: Client) -> None:
+    client._process.send_signal(signal.SIGKILL)
+    with pytest.raises(ApplianceError, match="ended unexpectedly"):
+        client.documents()
+
+
+def test_a_worker_that_stopped_is_killed_when_the_client_closes(settings: Config) -> None:
+    client = Client(settings)
+    client._process.send_signal(signal.SIGSTOP)
+    client.close()
+    assert client._process.returncode == -signal.SIGKILL
+
+
+def test_a_cancel_with_nothing_to_cancel_does_no_harm(client: Client) -> None:
+    client.cancel()
+    with pytest.raises(UsageError):
+        client.documents()
+
+
+def test_locking_ends_the_process_that_held_the_key(client: Client) -> None:
+    before = client._process
+    client.lock()
+    assert before.returncode is not None
+    assert client._process.pid != before.pid
+
+
+def test_the_key_does_not_outlive_a_front_end_that_was_killed(settings: Config) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from appliance.client import Client;"
+        "from appliance.config import Config; c = Client(Config(home=Path(sys.argv[1])));"
+        "print(c._process.pid, flush=True); time.sleep(60)"
+    )
+    front = subprocess.Popen(
+        [sys.executable, "-c", code, str(settings.home)], stdout=subprocess.PIPE, text=True
+    )
+    assert front.stdout is not None
+    worker = int(front.stdout.readline())
+    watched = os.pidfd_open(worker)
+    front.kill()
+    front.wait()
+    front.stdout.close()
+    assert select.select([watched], [], [], 10)[0], "the worker is still there"
+    os.close(watched)
+
+
+def test_the_worker_has_no_network_and_no_core(client: Client) -> None:
+    with pytest.raises(UsageError):
+        client.documents()  # it is up: the filter was set before it listened
+    status = Path(f"/proc/{client._process.pid}/status").read_text()
+    limits = Path(f"/proc/{client._process.pid}/limits").read_text()
+    assert "Seccomp:\t2" in status
+    assert "Max core file size        0" in limits
