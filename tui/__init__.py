@@ -1,0 +1,1 @@
+"""Events from the worker -> screens; keys -> messages -> the worker."""

@@ -1,0 +1,43 @@
+"""Text from documents, models and file names -> Content, cleaned and never read as markup."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from appliance.clean import clean, clean_line
+
+QUOTE = "reverse"
+"""Reverse video: seen in 16 colours, in none, on light and on dark. The marks serve a screen reader."""
+_OPEN, _CLOSE = "\u00bb", "\u00ab"
+
+
+def plain(text: str, style: str = "") -> Content:
+    """Return cleaned text of many lines in one style."""
+    return Content.styled(clean(text), style)
+
+
+def line(text: str, style: str = "") -> Content:
+    """Return cleaned text of one line in one style."""
+    return Content.styled(clean_line(text), style)
+
+
+def quoted(text: str, span: tuple[int, int] | None, *, lead: int | None = None) -> Content:
+    """Return `text` with `text[start:end]` marked; `lead` limits the characters shown before the mark.
+
+    The three parts are cleaned apart, so offsets into the text as stored stay true.
+    """
+    if span is None:
+        return plain(text)
+    start, end = span
+    return Content.assemble(
+        _before(text, start, lead),
+        (_OPEN + clean(text[start:end]).strip() + _CLOSE, QUOTE),
+        clean(text[end:]),
+    )
+
+
+def _before(text: str, start: int, lead: int | None) -> str:
+    if lead is None or start <= lead:
+        return clean(text[:start])
+    cut = text[start - lead : start]
+    return f"\u2026 {clean_line(cut[cut.find(' ') + 1 :])} "

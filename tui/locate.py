@@ -1,0 +1,69 @@
+"""A quote and the text of pages -> where on which page it stands. Touches no screen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance.types import DocumentPage, Passage
+
+LEAF_CHARS = 12_000
+"""What a leaf holds: a document without pages may be one text of megabytes, too much to lay out at once."""
+_HEAD_CHARS = 40
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What the reader shows at once: a page or a part of one. `part` counts from 1 out of `parts`."""
+
+    page: int | None
+    part: int
+    parts: int
+    text: str
+
+
+def leaves(pages: Sequence[DocumentPage]) -> tuple[Leaf, ...]:
+    """Cut pages into leaves of at most LEAF_CHARS, at the ends of lines where there are any."""
+    found: list[Leaf] = []
+    for page in pages:
+        texts = _parts(page.text)
+        found += [Leaf(page.page, part, len(texts), text) for part, text in enumerate(texts, start=1)]
+    return tuple(found)
+
+
+def _parts(text: str) -> list[str]:
+    parts = []
+    while len(text) > LEAF_CHARS:
+        cut = text.rfind("\n", LEAF_CHARS // 2, LEAF_CHARS) + 1 or LEAF_CHARS
+        parts.append(text[:cut])
+        text = text[cut:]
+    return [*parts, text]
+
+
+def locate(found: Sequence[Leaf], passage: Passage, span: Span | None) -> tuple[int, Span | None]:
+    """Return the leaf on which the quote stands and its span there, or the page alone where it is not found.
+
+    A quote may begin on the page after the passage's first one, and may run over a page's end: then its
+    beginning is marked.
+    """
+    quote = passage.text if span is None else passage.text[slice(*span)]
+    first = next((i for i, leaf in enumerate(found) if leaf.page == passage.page), 0)
+    for wanted in (quote, quote[:_HEAD_CHARS]):
+        for index in (*range(first, len(found)), *range(first)):
+            where = find(found[index].text, wanted)
+            if where is not None:
+                return index, where if span is not None else None
+    return first, None
+
+
+def find(text: str, words: str, *, after: int = 0) -> Span | None:
+    """Return the first place of `words` in `text`, whatever the case and the spaces between them."""
+    parts = words.split()
+    if not parts:
+        return None
+    pattern = r"\s+".join(re.escape(part) for part in parts)
+    match = re.compile(pattern, re.IGNORECASE).search(text, after)
+    return match.span() if match else None

@@ -1,0 +1,1 @@
+"""Messages from the worker -> what is seen; commands -> calls of the link."""
