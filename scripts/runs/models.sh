@@ -16,6 +16,9 @@ if finished all-minilm-l6-v2-int8 && finished smollm2-135m-instruct; then
   exit 0
 fi
 
+# What an earlier run left when it was killed.
+rm -rf "$destination"/.install-* "$cache"/.download-* "$cache"/*/.*.tmp
+
 step "fetching the published weights (180 MB, once)"
 "$python" -m scripts.fetch "$cache"
 

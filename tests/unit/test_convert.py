@@ -167,6 +167,18 @@ def test_another_architecture_is_refused_rather_than_converted_wrongly(change):
         convert.read_shape(json.dumps(config | change).encode())
 
 
+def test_another_pooling_is_refused_rather_than_computed_wrongly():
+    config = {
+        "word_embedding_dimension": 384,
+        "pooling_mode_mean_tokens": True,
+        "pooling_mode_cls_token": False,
+    }
+    convert.check_pooling(json.dumps(config).encode())
+    config |= {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+    with pytest.raises(ValueError, match="mean"):
+        convert.check_pooling(json.dumps(config).encode())
+
+
 @pytest.fixture(scope="module")
 def source():
     if not (SOURCE / "model.safetensors").exists():

@@ -71,6 +71,9 @@ HOSTILE = {
     "an array of 2^23 strings in no bytes": gguf(
         pairs=[LLAMA, string("k") + struct.pack("<IIQ", 9, 8, 1 << 23)]
     ),
+    "a vocabulary that leaves the file": gguf(
+        pairs=[LLAMA, string("k") + struct.pack("<IIQQ", 9, 8, 1, 1 << 19)]
+    ),
     "an array of arrays": gguf(pairs=[LLAMA, string("k") + struct.pack("<IIQ", 9, 9, 1)]),
     "a value of type 13": gguf(pairs=[LLAMA, string("k") + struct.pack("<IQ", 13, 0)]),
     "a tensor past the end": gguf(tensors=[tensor("a", offset=1 << 20)]),
