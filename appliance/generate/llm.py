@@ -247,6 +247,9 @@ class LlamaGenerator:
 def _load(library: ModuleType, path: Path) -> Any:
     params = library.llama_model_default_params()
     params.n_gpu_layers = 0
+    params.load_mode = (
+        library.LLAMA_LOAD_MODE_NONE
+    )  # a map would keep the sealed copy's memory beside this one
     model = library.llama_model_load_from_file(bytes(path), params)
     if not model:
         raise ModelMismatch("The generator's file is not a model that llama.cpp can load.")
