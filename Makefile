@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+# ONNX Runtime uploads events otherwise (appliance/__init__.py says it too, for what imports that first).
+export ORT_DISABLE_TELEMETRY := 1
 VENV := .venv
 BIN := $(VENV)/bin
 MODELS := $(VENV)/share/appliance/models

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,13 @@ def test_children_inherit_the_guard() -> None:
     code = f"import socket\ntry:\n {attempt}\nexcept PermissionError: print('refused')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "refused\n"
+
+
+def test_no_engine_keeps_a_diary_in_the_users_home(tmp_path: Path) -> None:
+    environment = {"PATH": "/usr/bin", "HOME": str(tmp_path), "ORT_DISABLE_TELEMETRY": "0"}
+    code = "import appliance.worker, appliance.generate.llm"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_local_sockets_still_work() -> None:
