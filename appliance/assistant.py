@@ -38,6 +38,7 @@ from appliance.types import (
 from appliance.vault.folder import create_vault, open_vault
 from appliance.vault.store import Store
 
+UNFINISHED = "not finished: add it again to go on, or remove it"
 MAX_TOKENS = 96
 """Two sentences and their citations; what runs on is not an answer."""
 
@@ -172,8 +173,9 @@ class Assistant:
             yield from ingest.add(paths, stop=stop)
 
     def documents(self) -> tuple[Document, ...]:
-        """Return every document, by name."""
-        return self._store.documents()
+        """Return every document, and behind them those whose adding was interrupted, marked as such."""
+        unfinished = (replace(item, lost=(UNFINISHED, *item.lost)) for item in self._store.unfinished())
+        return (*self._store.documents(), *unfinished)
 
     def pages(self, document_id: int) -> tuple[DocumentPage, ...]:
         """Return the text of a document, page by page."""

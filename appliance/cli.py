@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import getpass
+import io
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +19,8 @@ from appliance import __version__, config, render, sandbox
 from appliance.clean import clean_line
 from appliance.client import Client
 from appliance.config import Config
-from appliance.errors import ApplianceError, Cancelled, UsageError
+from appliance.errors import ApplianceError, Cancelled, UsageError, unexpected
+from appliance.ingest.walk import readable
 from appliance.types import Added, Answer, Answered, Document, EvidenceFound, FileDone, Progress, Report
 
 NOT_IN_DOCUMENTS = 3
@@ -29,24 +32,72 @@ Options = argparse.Namespace
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (the table is in README.md and errors.py)."""
+    _ready_streams()
     options = _parser().parse_args(arguments)
+    try:
+        return _guarded(options)
+    except OSError as error:  # mostly our own output: a closed pipe, a full disk
+        _silence()
+        if not isinstance(error, BrokenPipeError):
+            _narrate(f"appliance: Cannot go on: {error.strerror}.")
+        return 1
+
+
+def _guarded(options: Options) -> int:
+    """Run the command; whatever goes wrong becomes an exit code and a message without content."""
     try:
         sandbox.harden()
         sandbox.no_network()
         settings = config.load()
         options.vault = options.vault or settings.vault
         settings.vault_folder(options.vault)
-        return int(options.run(options, settings))
-    except (KeyboardInterrupt, Cancelled):
-        _narrate("Stopped. " + Cancelled.hint)
-        return Cancelled.exit_code
+        code = int(options.run(options, settings))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough; the next must not cut this short
+        return _failed(Cancelled("Stopped."), options)
     except ApplianceError as error:
-        _narrate(f"appliance: {clean_line(error.message)}\n  {clean_line(error.hint)}")
-        return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output is gone; give the interpreter's last flush somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return _failed(error, options)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a traceback could quote a document
+        return _failed(ApplianceError(unexpected(error)), options)
+    return code
+
+
+def _failed(error: ApplianceError, options: Options) -> int:
+    """Say what went wrong, with --json on stdout too, so that a script finds one JSON value a command."""
+    signature = "" if isinstance(error, Cancelled) else "appliance: "
+    _narrate(f"{signature}{clean_line(error.message)}\n  {clean_line(error.hint)}")
+    if options.json:
+        said = {"name": type(error).__name__, "message": error.message, "hint": error.hint}
+        _print_json({"error": said | {"exit_code": error.exit_code}})
+    return error.exit_code
+
+
+def _ready_streams() -> None:
+    """Open what the caller closed, and let no character that the terminal lacks stop the output.
+
+    A descriptor below 3 that is free would be given to the next socket or file, and then written to.
+    """
+    while (free := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(free)
+    sys.stdin = sys.stdin or Path(os.devnull).open()  # noqa: SIM115 - for the whole run
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+def _silence() -> None:
+    """Give the interpreter's last flush somewhere to go: whoever read our output is gone."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+            continue
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 # --- the commands, in the order in which a newcomer meets them
@@ -79,16 +130,19 @@ def _ask(options: Options, settings: Config) -> int:
         if options.question == "-":
             answers = [_ask_one(client, line.strip(), options) for line in sys.stdin if line.strip()]
         else:
-            answers = [_ask_one(client, options.question, options)]
+            # What is not UTF-8 in an argument reaches Python as half characters, which no JSON may hold.
+            question = os.fsencode(options.question).decode("utf-8", "replace")
+            answers = [_ask_one(client, question, options)]
     return NOT_IN_DOCUMENTS if any(given.abstained for given in answers) else 0
 
 
 def _ask_one(client: Client, question: str, options: Options) -> Answer:
     width = min(shutil.get_terminal_size().columns, 100)
-    given = None
+    given = shown = None
     for event in client.ask(question):
         if isinstance(event, EvidenceFound) and not options.json:
-            print(render.evidence(event.evidence, width), flush=True)
+            shown = event.evidence
+            print(render.evidence(shown, width), flush=True)
         elif isinstance(event, Answered):
             given = event.answer
     if given is None:
@@ -96,7 +150,7 @@ def _ask_one(client: Client, question: str, options: Options) -> Answer:
     if options.json:
         _print_json(render.answer_json(given))
     else:
-        print(render.answer(given, width), flush=True)
+        print(render.answer(given, width, shown=shown), flush=True)
         _narrate(
             f"evidence after {given.timings.first_evidence_ms:.0f} ms, all in {given.timings.total_ms:.0f} ms"
         )
@@ -243,7 +297,12 @@ def _passphrase(options: Options, prompt: str = "Passphrase: ") -> bytearray:
         return _read_passphrase(options.passphrase_file)
     if not sys.stdin.isatty():
         raise UsageError("No terminal to ask for the passphrase.", hint="Give --passphrase-file FILE.")
-    return bytearray(getpass.getpass(prompt, stream=sys.stderr).encode())
+    try:
+        return bytearray(getpass.getpass(prompt, stream=sys.stderr).encode("utf-8", "surrogateescape"))
+    except EOFError:
+        raise UsageError("No passphrase was typed.") from None
+    except UnicodeDecodeError:
+        raise UsageError("What was typed is not UTF-8 text, as a passphrase must be.") from None
 
 
 def _read_passphrase(path: Path) -> bytearray:
@@ -317,7 +376,12 @@ def _duration(seconds: float) -> str:
 
 def _find(stored: Sequence[Document], wanted: str) -> Document:
     by_id = [item for item in stored if str(item.id) == wanted]
-    found = [item for item in stored if item.name == wanted] or by_id
+    found = [item for item in stored if item.name == readable(wanted)] or by_id
+    if by_id and by_id != found:  # a wrong guess would erase the wrong document
+        raise UsageError(
+            f"{clean_line(wanted)!r} is the id of one document and the name of another.",
+            hint=f"By id it is {found[0].id}; the other is called {clean_line(by_id[0].name)!r}.",
+        )
     if not found:
         raise UsageError(
             f"No document {clean_line(wanted)!r} in the vault.", hint="`appliance list` shows them."

@@ -168,10 +168,14 @@ def _receive(link: socket.socket) -> dict[str, Any]:
 
 
 def _drain(link: socket.socket) -> None:
-    with contextlib.suppress(wire.Closed, ApplianceError):
+    try:
         wire.send(link, {"cancel": True})
         while "event" in _receive(link):
             pass
+    except (wire.Closed, ApplianceError):
+        pass
+    except ValueError:  # Ctrl+C fell into the middle of a frame: nothing more can be understood
+        link.shutdown(socket.SHUT_RDWR)
 
 
 def _result(message: dict[str, Any]) -> Any:

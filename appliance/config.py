@@ -38,8 +38,9 @@ class Config:
 
     @property
     def cores(self) -> int:
-        """The number of threads to compute with: the setting, or every core this process may run on."""
-        return self.threads or len(os.sched_getaffinity(0))
+        """The number of threads to compute with: the setting, at most every core this process may run on."""
+        most = len(os.sched_getaffinity(0))
+        return min(self.threads, most) or most
 
     def vault_folder(self, name: str) -> Path:
         """Return the folder of the vault `name`.
@@ -55,26 +56,35 @@ class Config:
 
 
 def default_home() -> Path:
-    """Return APPLIANCE_HOME, else the XDG data folder's `appliance`."""
-    named = os.environ.get("APPLIANCE_HOME")
-    if named:
-        return Path(named).expanduser().absolute()
+    """Return APPLIANCE_HOME, else the XDG data folder's `appliance`.
+
+    Raises:
+        UsageError: neither is set and this user has no home folder.
+    """
     base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser().absolute() / "appliance"
+    named = os.environ.get("APPLIANCE_HOME") or f"{base}/appliance"
+    try:
+        return Path(named).expanduser().absolute()
+    except RuntimeError:
+        raise UsageError(
+            "There is no home folder to keep state in.", hint="Name a folder in APPLIANCE_HOME."
+        ) from None
 
 
 def load(home: Path | None = None) -> Config:
     """Read `home`/config.toml where there is one.
 
     Raises:
-        UsageError: it is not TOML, names an unknown setting, or gives one of the wrong type.
+        UsageError: it cannot be read, is not TOML, names an unknown setting, or gives one of the wrong type.
     """
     home = home or default_home()
     path = home / "config.toml"
-    if not path.exists():
-        return Config(home=home)
     try:
         settings = tomllib.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return Config(home=home)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     return Config(home=home, **_checked(settings, path))

@@ -26,6 +26,8 @@ A message says what happened; the hint says what is safe and what to do. Neither
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -153,6 +155,13 @@ class Cancelled(ApplianceError):
 def by_name(name: str) -> type[ApplianceError]:
     """Return the class of that name in the tree, the root where there is none (for errors off the wire)."""
     return _tree(ApplianceError).get(name, ApplianceError)
+
+
+def unexpected(error: BaseException) -> str:
+    """Say what kind of error happened at which line of ours; its own words may quote a document."""
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "appliance" in frame.filename]
+    place = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    return f"Unexpected {type(error).__name__}{place}."
 
 
 def _tree(root: type[ApplianceError]) -> dict[str, type[ApplianceError]]:

@@ -12,14 +12,13 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from appliance import config, sandbox, wire
 from appliance.assistant import Assistant, Engines
-from appliance.errors import ApplianceError, UsageError
+from appliance.errors import ApplianceError, UsageError, unexpected
 from appliance.posture import models_report, posture_report
 from appliance.types import Report
 
@@ -149,18 +148,11 @@ def answer(session: Session, message: dict[str, Any], stop: threading.Event) -> 
     except ApplianceError as error:
         yield {"error": {"name": type(error).__name__, "message": error.message, "hint": error.hint}}
     except Exception as error:  # noqa: BLE001 - the report must hold no content, and the session goes on
-        yield {"error": {"name": "ApplianceError", "message": where(error), "hint": ApplianceError.hint}}
+        yield {"error": {"name": "ApplianceError", "message": unexpected(error), "hint": ApplianceError.hint}}
     finally:
         secret = arguments.get("secret")
         if isinstance(secret, bytearray):
             secret[:] = bytes(len(secret))
-
-
-def where(error: BaseException) -> str:
-    """Say what kind of error happened at which line of ours; its own words may quote a document."""
-    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "appliance" in frame.filename]
-    place = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
-    return f"Unexpected {type(error).__name__}{place}."
 
 
 def main() -> None:

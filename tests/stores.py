@@ -100,6 +100,9 @@ class FakeStore:
     def documents(self):
         return tuple(self._document(i) for i, kept in sorted(self._kept.items()) if kept.ready)
 
+    def unfinished(self) -> tuple[Document, ...]:
+        return tuple(self._document(i) for i, kept in sorted(self._kept.items()) if not kept.ready)
+
     def document(self, document_id):
         if document_id not in self._kept or not self._kept[document_id].ready:
             raise UsageError(f"There is no document {document_id}.")

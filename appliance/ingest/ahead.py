@@ -36,11 +36,18 @@ class LookAhead:
     """Parses files in order. What went wrong with one is raised when its turn comes."""
 
     def __init__(
-        self, files: Sequence[Found], *, parse: Parse, known: frozenset[str], stop: threading.Event
+        self,
+        files: Sequence[Found],
+        *,
+        parse: Parse,
+        known: frozenset[tuple[int, str]],
+        stop: threading.Event,
     ) -> None:
+        """Take `known`, the size and digest of what is stored already."""
         self._files = files
         self._parse = parse
         self._known = known
+        self._sizes = frozenset(size for size, _ in known)
         self._stop = stop
         self._over = threading.Event()
         self._turn = threading.Lock()
@@ -91,8 +98,9 @@ class LookAhead:
 
     def _look(self, item: Found) -> Seen | Exception:
         try:
-            known = digest(item.path, self._ended)
-            if known in self._known:
+            # Of another size it cannot be stored yet: nothing to hash, be it a terabyte or a device's file.
+            known = digest(item.path, self._ended) if item.size in self._sizes else None
+            if known is not None and (item.size, known) in self._known:
                 return Seen(known, item.size, None)
             return self.parse(item)
         except Exception as error:  # noqa: BLE001 - carried to the thread that asks, and raised there

@@ -92,7 +92,7 @@ class Ingest:
         """
         documents = self._store.documents()
         tally = _Tally(self._clock(), found(paths), {document.name for document in documents})
-        known = frozenset(document.digest for document in documents)
+        known = frozenset((document.size, document.digest) for document in documents)
         ahead = LookAhead(tally.files, parse=self._parse, known=known, stop=stop)
         with ahead:
             for item in tally.files:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = 1 << 20
+_DEEPEST = 100
+"""Folders in one another; a folder made to exhaust the stack has thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +86,29 @@ def _named(path: Path) -> Iterator[Found]:
 
 def _walk(folder: Path, root: Path) -> Iterator[Found]:
     try:
-        entries = sorted(folder.iterdir())
+        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         yield _problem(folder, _relative(folder, root), _why(error))
         return
     for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_symlink():
-            yield _problem(
-                entry, _relative(entry, root), "It is a link, and links inside a folder are not followed."
-            )
-        elif entry.is_dir():
-            yield from _walk(entry, root)
-        else:
-            yield _file(entry, _relative(entry, root))
+        yield from _entry(entry, root)
+
+
+def _entry(entry: Path, root: Path) -> Iterator[Found]:
+    name = _relative(entry, root)
+    try:
+        mode = entry.lstat().st_mode
+    except OSError as error:  # a folder may be listed and yet not entered
+        yield _problem(entry, name, _why(error))
+        return
+    if stat.S_ISLNK(mode):
+        yield _problem(entry, name, "It is a link, and links inside a folder are not followed.")
+    elif not stat.S_ISDIR(mode):
+        yield _file(entry, name)
+    elif name.count("/") >= _DEEPEST:
+        yield _problem(entry, name, "The folder is nested too deeply.")
+    else:
+        yield from _walk(entry, root)
 
 
 def _file(path: Path, name: str) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -11,13 +12,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance import durable
-from appliance.errors import VaultExists, VaultMissing
+from appliance.errors import StorageFull, UsageError, VaultExists, VaultMissing
 from appliance.vault import keys, store
 from appliance.vault.keyfile import DEFAULT_KDF, Cipher, Kdf, wipe
-from appliance.vault.keys import Clock
+from appliance.vault.keys import Clock, DataKey
 from appliance.vault.store import Store
 
 
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what the system refuses into our errors; no file's name is in the system's own words for it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull("No room left to write the vault.") from error
+        raise UsageError(
+            f"The vault's folder cannot be used: {error.strerror}.",
+            hint="Check its permissions, and where APPLIANCE_HOME leads.",
+        ) from error
+
+
+@_translated()
 def create_vault(
     folder: Path, passphrase: bytearray, *, clock: Clock, kdf: Kdf = DEFAULT_KDF, cipher: Cipher = "sqlcipher"
 ) -> Store:
@@ -28,7 +44,8 @@ def create_vault(
 
     Raises:
         VaultExists: there is something at `folder`.
-        UsageError: the passphrase is empty or not UTF-8, or `kdf` is out of bounds.
+        UsageError: the passphrase is empty or not UTF-8, `kdf` is out of bounds, the folder cannot be made.
+        StorageFull: no room; nothing is left of it.
     """
     if folder.exists():
         wipe(passphrase)
@@ -39,9 +56,10 @@ def create_vault(
         key = keys.create(temporary, passphrase, clock=clock, kdf=kdf, cipher=cipher)
         store.create_store(temporary, key, clock=clock).close()
         _publish(temporary, folder)
-    return store.open_store(folder, key, clock=clock)
+    return _opened(folder, key, clock)
 
 
+@_translated()
 def open_vault(folder: Path, passphrase: bytearray, *, clock: Clock) -> Store:
     """Unlock the vault at `folder`, wipe `passphrase` and return the open store.
 
@@ -53,8 +71,13 @@ def open_vault(folder: Path, passphrase: bytearray, *, clock: Clock) -> Store:
     if not folder.is_dir():
         wipe(passphrase)
         raise VaultMissing(f"There is no vault {folder.name!r}.")
-    key = keys.unlock(folder, passphrase)
-    return store.open_store(folder, key, clock=clock)
+    return _opened(folder, keys.unlock(folder, passphrase), clock)
+
+
+def _opened(folder: Path, key: DataKey, clock: Clock) -> Store:
+    opened = store.open_store(folder, key, clock=clock)
+    opened.check_also(lambda: keys.check(folder, key))
+    return opened
 
 
 @contextmanager

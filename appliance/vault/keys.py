@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -174,8 +175,15 @@ def _read_copies(folder: Path) -> list[bytes]:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_MAX_FILE_BYTES)
+    """Return one copy's bytes, none where it cannot be read: a bad sector, a folder, a pipe put there."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(_MAX_FILE_BYTES) or b""
+    except PermissionError:
+        raise  # another user's vault is not a damaged one
+    except OSError:
+        return b""
 
 
 def _new_file(secret: bytearray, data_key: bytearray, *, kdf: Kdf, cipher: Cipher, now: int) -> KeyFile:

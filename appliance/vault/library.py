@@ -40,6 +40,10 @@ class Library:
         """Return all ready documents in the order in which they were added."""
         return self._documents("state = 'ready' ORDER BY id", ())
 
+    def unfinished(self) -> tuple[Document, ...]:
+        """Return the documents whose adding was interrupted: nothing searches them, `remove` erases them."""
+        return self._documents("state = 'pending' ORDER BY id", ())
+
     def document(self, document_id: int) -> Document:
         """Return one ready document.
 

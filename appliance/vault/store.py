@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from appliance.errors import StoreDamaged, UsageError, VaultBusy, VaultExists, VaultMissing
-from appliance.types import Chunk, Document, Draft, Matrix
+from appliance.errors import StoreDamaged, UsageError, VaultBusy, VaultExists
+from appliance.types import Check, Chunk, Document, Draft, Matrix
 from appliance.vault import schema
 from appliance.vault.coarse import quantize
 from appliance.vault.engine import PAGE_BYTES, Database
@@ -56,13 +56,12 @@ def open_store(folder: Path, key: DataKey, *, clock: Clock) -> Store:
     """Open the store in `folder`.
 
     Raises:
-        VaultMissing: there is none.
-        StoreDamaged: it is not of this key, or damaged.
+        StoreDamaged: it is missing, not of this key, or damaged.
         UsageError: a newer program wrote it.
     """
     path = folder / FILE
     if not path.is_file():
-        raise VaultMissing(f"There is no store in {folder.name!r}.")
+        raise StoreDamaged(f"The store of the vault {folder.name!r} is missing.")
     with path.open("rb") as file:
         # AEGIS and ChaCha20 do not look at these bytes when the key is given: nobody else would see a change.
         if file.read(16) != bytes(key.page_salt()):
@@ -111,6 +110,16 @@ class Store(Library):
         self._clock = clock
         self._held = 0
         self._descriptor = -1
+        self._beside: Callable[[], Iterable[Check]] = tuple
+
+    def check_also(self, beside: Callable[[], Iterable[Check]]) -> None:
+        """Have `check` begin with `beside`: what lies by the store, and only its opener can judge."""
+        self._beside = beside
+
+    def check(self, *, full: bool) -> Iterator[Check]:
+        """Yield what was looked at and what was found, beside the store and in it."""
+        yield from self._beside()
+        yield from super().check(full=full)
 
     def migrate(self) -> None:
         """Bring an older schema up to date; take the write lock only where there is something to do.
@@ -315,7 +324,13 @@ _DELETE_TERMS: Final = """
 
 
 def _locked(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(
+            f"The vault cannot be locked for writing: {error.strerror}.",
+            hint="Check the folder's permissions.",
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

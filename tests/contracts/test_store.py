@@ -129,6 +129,21 @@ def test_remove_takes_everything_and_may_be_repeated(store):
         store.vectors(chunks)
 
 
+def test_an_unfinished_document_is_known_and_can_be_removed(store):
+    draft = a_draft("one", "two")
+    resume = store.begin(draft, model=ENCODER)
+    store.append(resume.document_id, draft.chunks[:1], unit_vectors(1))
+    (unfinished,) = store.unfinished()
+    assert (unfinished.id, unfinished.name) == (resume.document_id, "manual.txt")
+    store.remove(unfinished.id)
+    assert store.unfinished() == store.documents() == ()
+
+
+def test_a_finished_document_is_not_unfinished(store):
+    added(store, a_draft("one", "two"))
+    assert store.unfinished() == ()
+
+
 def test_discard_takes_only_what_is_pending(store):
     ready = added(store, a_draft("ready"))
     begun = store.begin(a_draft("pending", source="/in/other.txt"), model=ENCODER)

@@ -183,3 +183,28 @@ def test_without_a_generator_the_quote_answers(person: Person) -> None:
         settings.unlink()
     assert "380 litres" in shown["answer"]
     assert shown["models"]["generator"] is None
+
+
+def test_an_interrupted_add_is_listed_and_can_be_removed(built_models: Path, tmp_path: Path) -> None:
+    somebody = Person(tmp_path)
+    assert somebody.types("init").returncode == 0
+    long = tmp_path / "long.txt"
+    words = "The valve of line {0} is checked every {0} days by the crew of shift {0}. "
+    long.write_text("".join(words.format(number) for number in range(40_000)))
+    adding = subprocess.Popen(
+        [*COMMAND, "add", str(long), "--json", "--passphrase-file", str(somebody.secret)],
+        env=somebody.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    store = somebody.home / "vaults" / "main" / "store.db-wal"
+    while time.monotonic() < deadline and not (store.exists() and store.stat().st_size > 1_000_000):
+        assert adding.poll() is None
+    adding.send_signal(signal.SIGINT)
+    adding.communicate(timeout=20)
+    assert adding.returncode == 130
+    (item,) = somebody.reads("list")["documents"]
+    assert "not finished" in item["lost"][0]
+    assert somebody.types("remove", "long.txt").returncode == 0
+    assert somebody.reads("list")["documents"] == []

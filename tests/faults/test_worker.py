@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.client import Client
+from appliance import wire
+from appliance.client import Client, _drain
 from appliance.config import Config
 from appliance.errors import ApplianceError, UsageError, VaultMissing
 
@@ -61,6 +63,15 @@ def test_a_cancel_with_nothing_to_cancel_does_no_harm(client: Client) -> None:
     client.cancel()
     with pytest.raises(UsageError):
         client.documents()
+
+
+def test_ctrl_c_in_the_middle_of_a_frame_ends_the_talk_without_a_second_error() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b'": "the rest of a frame whose head was read before"}')
+        _drain(ours)
+        with pytest.raises(wire.Closed):
+            wire.send(ours, {})
 
 
 def test_locking_ends_the_process_that_held_the_key(client: Client) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from appliance import cli
 from appliance.errors import UsageError
+from appliance.types import Document
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
@@ -65,3 +72,90 @@ def test_no_command_at_all_means_the_terminal_ui_which_needs_a_terminal(
 ) -> None:
     assert cli.main([]) == 2
     assert "terminal" in capsys.readouterr().err
+
+
+def run(*words: str, redirect: str = "", environment: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """Run the program through a shell, which can close and redirect its streams."""
+    line = " ".join(
+        ["exec", shlex.quote(sys.executable), "-m", "appliance.cli", *map(shlex.quote, words), redirect]
+    )
+    done = subprocess.run(
+        ["sh", "-c", line], capture_output=True, env=dict(os.environ) | (environment or {}), timeout=60
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.usefixtures("home")
+def test_an_error_with_json_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "--json", "--vault", "absent"]) == 2
+    printed = capsys.readouterr()
+    error = json.loads(printed.out)["error"]
+    assert error["name"] == "UsageError"
+    assert error["exit_code"] == 2
+    assert error["message"] in printed.err
+
+
+@pytest.mark.usefixtures("home")
+def test_what_nobody_foresaw_is_said_without_content(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise LookupError("the secret text")
+
+    monkeypatch.setattr(cli.config, "load", broken)
+    assert cli.main(["list"]) == 1
+    said = capsys.readouterr().err
+    assert "LookupError" in said
+    assert "secret text" not in said
+
+
+@pytest.mark.usefixtures("home")
+def test_ctrl_c_is_130_and_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.config, "load", stopped)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    assert cli.main(["list"]) == 130
+    assert "Stopped" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_a_stream_the_caller_closed_stops_nothing(redirect: str) -> None:
+    # Its number would go to the worker's socket, and the next line printed would break the talk with it.
+    assert run("models", "--json", redirect=redirect)[0] in (0, 6)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_full_disk_under_our_output_is_no_traceback() -> None:
+    code, _, said = run("models", redirect=">/dev/full")
+    assert code == 1
+    assert said == "appliance: Cannot go on: No space left on device.\n"
+
+
+@pytest.mark.usefixtures("home")
+def test_a_terminal_that_lacks_a_letter_gets_its_number() -> None:
+    code = "from appliance import cli; cli._ready_streams(); print('“caf\\u00e9” ·')"
+    environment = dict(os.environ) | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
+    assert done.stdout == b"\\u201ccaf\\xe9\\u201d \\xb7\n"
+
+
+def stored(number: int, name: str) -> Document:
+    return Document(number, name, name, f"/{name}", "", 1, None, 1, datetime.now(UTC))
+
+
+def test_a_name_that_is_another_documents_id_is_refused() -> None:
+    both = [stored(3, "a"), stored(7, "3")]
+    assert cli._find(both, "7").name == "3"
+    assert cli._find(both, "a").id == 3
+    with pytest.raises(UsageError, match="one document and the name of another"):
+        cli._find(both, "3")
+    assert cli._find([stored(3, "3")], "3").id == 3
+
+
+def test_a_file_name_that_is_not_utf8_finds_its_document() -> None:
+    assert cli._find([stored(1, "caf\\xe9")], os.fsdecode(b"caf\xe9")).id == 1

@@ -35,6 +35,29 @@ def test_a_vault_name_cannot_leave_the_folder_or_act_on_a_terminal(tmp_path: Pat
         config.Config(home=tmp_path).vault_folder(name)
 
 
+def test_a_settings_file_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").mkdir()
+    with pytest.raises(UsageError, match="cannot be read"):
+        config.load(tmp_path)
+
+
+def test_a_home_that_is_a_file_holds_no_settings(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert config.load(tmp_path / "file") == config.Config(home=tmp_path / "file")
+
+
+def test_more_threads_than_cores_are_not_started(tmp_path: Path) -> None:
+    assert config.Config(home=tmp_path, threads=10**6).cores == config.Config(home=tmp_path).cores
+    assert config.Config(home=tmp_path, threads=1).cores == 1
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPLIANCE_HOME", "~nobody-of-this-name/x")
+    with pytest.raises(UsageError, match="home") as caught:
+        config.default_home()
+    assert "APPLIANCE_HOME" in caught.value.hint
+
+
 def test_the_state_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPLIANCE_HOME", "/somewhere")
     assert config.default_home() == Path("/somewhere")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import threading
 
 import numpy as np
 import pytest
 
-from appliance.errors import Cancelled, IntegrityError, NeedsPassword, NoText, StorageFull
+from appliance.errors import Cancelled, IntegrityError, LimitExceeded, NeedsPassword, NoText, StorageFull
 from appliance.ingest.pipeline import BATCH, Ingest
 from appliance.types import Added, Block, FileDone, Hit, Parsed, Progress
 from tests.fakes import FakeClock, FakeEncoder
@@ -188,6 +189,35 @@ def test_text_that_is_not_unicode_fails_its_file_alone(tmp_path):
 
     found = Bench(parse=parse).files(tmp_path)
     assert [found[name].status for name in ("a.txt", "b.txt")] == ["failed", "ok"]
+
+
+def test_a_file_of_a_terabyte_is_not_read_to_its_end_before_it_is_refused(tmp_path):
+    with (tmp_path / "sparse.txt").open("wb") as file:
+        file.truncate(1 << 40)
+    write(tmp_path / "stored.txt", "Alpha.")
+
+    def parse(path):
+        if path.name == "sparse.txt":
+            raise LimitExceeded("The file is too large.")
+        return text_parser(path)
+
+    bench = Bench(parse=parse)
+    for _ in range(2):
+        assert bench.files(tmp_path)["sparse.txt"].reason == "The file is too large."
+
+
+def test_folders_nested_to_exhaust_the_stack_are_refused_and_stop_nothing(tmp_path):
+    write(tmp_path / "a.txt", "Alpha.")
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(here)
+    reasons = [(result.status, result.reason) for result in Bench().add(tmp_path)[-1].files]
+    assert reasons == [("ok", ""), ("failed", "The folder is nested too deeply.")]
+    subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)  # deeper than Python's own sweep can go
 
 
 def test_progress_counts_files_and_chunks_and_estimates_by_bytes(tmp_path):

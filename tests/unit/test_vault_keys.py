@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import unicodedata
 
 import pytest
@@ -108,13 +109,17 @@ def test_without_a_key_file_there_is_no_vault(tmp_path):
 
 
 @pytest.mark.parametrize("name", keys.COPIES)
-@pytest.mark.parametrize("damage", ["missing", "cut", "sealed", "mac"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "sealed", "mac", "folder", "pipe"])
 def test_either_copy_suffices_and_the_check_names_the_bad_one(vault, made, name, damage):
     path = vault / name
     data = bytearray(path.read_bytes())
-    if damage == "missing":
+    if damage in ("missing", "folder", "pipe"):
         path.unlink()
-    else:
+    if damage == "folder":
+        path.mkdir()
+    elif damage == "pipe":
+        os.mkfifo(path)  # nobody writes to it: an open that waits would wait for ever
+    elif damage != "missing":
         data[{"cut": 0, "sealed": 100, "mac": -1}[damage]] ^= 1
         path.write_bytes(data[:90] if damage == "cut" else data)
     key = keys.unlock(vault, _secret())

@@ -50,10 +50,32 @@ def test_a_failed_creation_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_where_no_vault_can_be_is_named_and_not_unforeseen(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be used"):
+        folder.create_vault(tmp_path / "file" / "main", bytearray(b"secret"), clock=noon, kdf=FLOOR)
+
+
+def test_verifying_a_vault_looks_at_both_copies_of_its_key_file(tmp_path):
+    path = tmp_path / "main"
+    folder.create_vault(path, bytearray(b"secret"), clock=noon, kdf=FLOOR).close()
+    (path / "keys.bak").unlink()
+    opened = folder.open_vault(path, bytearray(b"secret"), clock=noon)
+    assert [check.name for check in opened.check(full=False) if not check.ok] == ["key file keys.bak"]
+    opened.close()
+
+
+def test_a_lock_that_cannot_be_taken_is_a_clear_mistake(opened, tmp_path):
+    (tmp_path / store.LOCK).unlink()
+    (tmp_path / store.LOCK).mkdir()
+    with pytest.raises(UsageError, match="locked for writing"), opened.writing():
+        pass
+
+
 def test_a_store_is_made_once_and_only_opened_where_there_is_one(opened, tmp_path):
     with pytest.raises(VaultExists):
         store.create_store(tmp_path, a_key(), clock=noon)
-    with pytest.raises(VaultMissing):
+    with pytest.raises(StoreDamaged, match="missing"):
         store.open_store(tmp_path / "elsewhere", a_key(), clock=noon)
 
 
