@@ -7,12 +7,18 @@ from collections.abc import Iterator
 
 _BREAK = re.compile(r"\n[ \t]*\n\s*|(?<=[.!?])[\"”’)\]]*\s+(?=[\"“‘(\[]?[A-Z0-9])|\n[ \t]*")
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:e\.g|i\.e|cf|vs|etc|approx|no|nos|fig|figs|sec|vol|pp?|dr|mr|mrs|ms|st|inc|ltd|co|corp|jr|sr|u\.s)"
-    r"|(?:^|\s)[A-Z]|(?:^|\s)\d{1,3})\.$",
+    r"(?:\b(?:e\.g|i\.e|cf|vs|etc|approx|max|min|temp|qty|no|nos|fig|figs|sec|par|para|vol|pp?|dr|mr|mrs|ms|st"
+    r"|inc|ltd|co|corp|jr|sr|u\.s)|(?:^|\s)[A-Z]|(?:^|\s)\d{1,3}|\.{2,})\.$",
     re.IGNORECASE,
 )
 _ITEM = re.compile(r"(?:[-*•–]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
-_CELL = " | "
+CELL = " | "
+"""What parts the cells of a table's row (types.Block)."""
+_FIGURE = re.compile(r"\W*\d|\S*\d\S*$")
+_NEARBY = 400
+"""Characters on either side of a line's end that say how wide its lines are set."""
+_SLACK = 8
+"""Characters left on a line, past the next word, that say that its end was meant."""
 
 
 def split(text: str) -> list[tuple[int, int]]:
@@ -36,10 +42,18 @@ def split(text: str) -> list[tuple[int, int]]:
 def _goes_on(text: str, start: int, end: int, gap: re.Match[str]) -> bool:
     """Tell whether the sentence that began at `start` runs over `gap`."""
     breaks = gap.group().count("\n")
+    if not breaks and _in_row(text, gap.start()):
+        return True
     if breaks > 1 or (breaks and _new_line(text, gap)):
         return False
     only_a_line_end = breaks and text[gap.start() - 1 : gap.start()] not in (".", "!", "?")
     return bool(only_a_line_end or _ABBREVIATION.search(text[max(start, end - 12) : end]))
+
+
+def _in_row(text: str, at: int) -> bool:
+    """Tell whether `at` lies in a table's row: a row is one sentence, whatever its cells say."""
+    before = text[max(0, at - _NEARBY) : at].rpartition("\n")[2]
+    return CELL in before or CELL in text[at : at + _NEARBY].partition("\n")[0]
 
 
 def _new_line(text: str, gap: re.Match[str]) -> bool:
@@ -48,7 +62,42 @@ def _new_line(text: str, gap: re.Match[str]) -> bool:
     before = text[text.rfind("\n", 0, line) + 1 : line]
     end = text.find("\n", gap.end())
     after = text[gap.end() : end if end >= 0 else len(text)]
-    return _CELL in before or _CELL in after or bool(_ITEM.match(after))
+    if CELL in before or CELL in after or _ITEM.match(after):
+        return True
+    around = text[max(0, line - _NEARBY) : line], text[line : line + _NEARBY]
+    beside = around[0].rpartition("\n\n")[2] + around[1].partition("\n\n")[0]
+    return not flows_on(before.strip(), after.strip(), width=max(map(len, beside.split("\n"))))
+
+
+def flows_on(before: str, after: str, *, width: int) -> bool:
+    """Tell whether a line's end was only for want of room; `width` is that of the longest line about it.
+
+    Where the next word would have fitted with room to spare and begins no lower-case word, the end was meant.
+    """
+    word = after.partition(" ")[0]
+    return not word or word[0].islower() or len(before) + 1 + len(word) + _SLACK > width
+
+
+def header_of(text: str, start: int) -> tuple[int, int] | None:
+    """Return the span of the header of the table whose row begins at `start`; None where none stands there.
+
+    Text alone does not say what a header is: the first of a run of rows is taken for one if no cell of it is
+    a figure or a code. A row is not its own header.
+    """
+    first = text.rfind("\n", 0, start) + 1
+    while first and CELL in (above := text[text.rfind("\n", 0, first - 1) + 1 : first - 1]):
+        first -= len(above) + 1
+    end = text.find("\n", first)
+    header = text[first:end] if end >= 0 else text[first:]
+    if first >= start or CELL not in header or any(map(_FIGURE.match, header.split(CELL))):
+        return None
+    return first, first + len(header)
+
+
+def is_header(text: str, span: tuple[int, int]) -> bool:
+    """Tell whether the row at `span` is the header of the row on the next line."""
+    end = text.find("\n", span[1])
+    return end >= 0 and CELL in text[slice(*span)] and header_of(text, end + 1) == span
 
 
 def _trimmed(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

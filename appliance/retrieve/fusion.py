@@ -6,7 +6,7 @@ Reciprocal ranks lose what the scores know; see scripts/LOG.md for both on our s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from appliance.types import Finder, Hit, Passage
@@ -15,8 +15,8 @@ WEIGHT = 0.7
 """The share of the vectors in the sum; chosen in scripts/LOG.md."""
 NEIGHBOUR = 0.2
 """What a chunk gains from the better of its two neighbours, as a share of that one's score."""
-
-
+NAMED = 0.6
+"""What a chunk gains that holds every identifier of the question, where 1 is the best score there is."""
 CROWDING = 0.9
 """What is left of a passage's score for each better one on its page: five of one page are one place."""
 
@@ -56,6 +56,20 @@ def supported(hits: Sequence[Hit], *, share: float = NEIGHBOUR) -> tuple[Hit, ..
     raised = [
         replace(hit, score=(hit.score + share * _beside(hit.chunk, scores)) / (1 + share)) for hit in hits
     ]
+    return tuple(sorted(raised, key=lambda hit: (-hit.score, hit.chunk)))
+
+
+def named(hits: Sequence[Hit], holders: Sequence[Collection[int]], *, gain: float = NAMED) -> tuple[Hit, ...]:
+    """Return the hits ranked anew: `holders` are, for each identifier that was asked for, the chunks with it.
+
+    No vector knows what E04 or P-101 is; who asks for one by name wants the place where it stands. Scores
+    stay in [0, 1].
+    """
+    if not any(holders):
+        return tuple(hits)
+    known = [chunks for chunks in holders if chunks]
+    share = {hit.chunk: sum(hit.chunk in chunks for chunks in known) / len(known) for hit in hits}
+    raised = [replace(hit, score=(hit.score + gain * share[hit.chunk]) / (1 + gain)) for hit in hits]
     return tuple(sorted(raised, key=lambda hit: (-hit.score, hit.chunk)))
 
 

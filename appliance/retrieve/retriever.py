@@ -22,6 +22,8 @@ _CONSIDERED = 24
 """Passages among which those shown are chosen, so that one page does not take all places."""
 _COVERING = 3
 """Passages of which one should hold the question's words."""
+_NAMES = 4
+"""Identifiers of a question that are looked for by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Retriever:
         unknown = found.words.keys() - found.vectors.keys()
         near = vectors.cosines(asked.vector, self._store, unknown)
         hits = fusion.supported(fusion.fuse(found.words, found.vectors, near=near))
+        holders = [dict(self._store.match([phrase], DEPTH)) for phrase in asked.query.identifiers[:_NAMES]]
+        hits = fusion.named(hits, holders)
         return fusion.spread(self._store.passages(hits[:_CONSIDERED]))[:PASSAGES]
 
     def _signals(

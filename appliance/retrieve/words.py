@@ -54,12 +54,14 @@ class Query:
     """What a question asks for in words.
 
     `phrases` is what to search; `weights` the inverse document frequency of every term that carries meaning,
-    searched for or not; `exact` the phrases of more than one term, and single terms with a digit in them.
+    searched for or not; `exact` the phrases of more than one term, and single terms with a digit in them;
+    `identifiers` those of them that name one thing: E04, P-101, $110, "error 8", what was quoted.
     """
 
     phrases: tuple[Phrase, ...]
     weights: Mapping[str, float]
     exact: tuple[Phrase, ...]
+    identifiers: tuple[Phrase, ...] = ()
 
     def covered(self, terms: Iterable[str]) -> float:
         """Return the share of the weight whose terms are among `terms`, in [0, 1]; 0 where there is none."""
@@ -77,7 +79,8 @@ def query(question: str, corpus: Corpus) -> Query:
 
     Where only common terms are left, the rarest of them is kept.
     """
-    exact = tuple(dict.fromkeys(_exact(question, corpus)))
+    found = tuple(_exact(question, corpus))
+    exact = tuple(dict.fromkeys(phrase for phrase, _ in found))
     terms = tuple(dict.fromkeys(term for word in _content(question) for term in corpus.analyse(word)))
     terms = terms or tuple(dict.fromkeys(corpus.analyse(question)))
     frequency = corpus.document_frequency(terms)
@@ -91,23 +94,28 @@ def query(question: str, corpus: Corpus) -> Query:
         for term in terms
         for count in [frequency.get(term, 0)]
     }
-    return Query(tuple(dict.fromkeys([*((term,) for term in kept), *exact])), weights, exact)
+    named = tuple(dict.fromkeys(phrase for phrase, names in found if names))
+    return Query(tuple(dict.fromkeys([*((term,) for term in kept), *exact])), weights, exact, named)
 
 
 def _content(question: str) -> Iterator[str]:
     return (word for word in _WORD.findall(question) if word.lower().rstrip(".'’:") not in _STOP)
 
 
-def _exact(question: str, corpus: Corpus) -> Iterator[Phrase]:
-    """Yield quoted phrases, identifiers such as P-101 or 2.2.0, and a bare number with the word before it."""
+def _exact(question: str, corpus: Corpus) -> Iterator[tuple[Phrase, bool]]:
+    """Yield quoted phrases, identifiers such as P-101 or 2.2.0, and a bare number with the word before it.
+
+    With each goes whether it names one thing: a bare number alone does not.
+    """
     for quoted in _QUOTED.findall(question):
-        yield from _phrase(quoted, corpus)
+        yield from ((phrase, True) for phrase in _phrase(quoted, corpus))
     before = ""
     for word in _WORD.findall(question):
         if any(letter.isdigit() for letter in word):
-            yield from _phrase(word, corpus)
-            if _BARE_NUMBER.fullmatch(word) and before and before.lower() not in _STOP:
-                yield from _phrase(f"{before} {word}", corpus)
+            bare = bool(_BARE_NUMBER.fullmatch(word))
+            yield from ((phrase, not bare) for phrase in _phrase(word, corpus))
+            if bare and before and before.lower() not in _STOP:
+                yield from ((phrase, True) for phrase in _phrase(f"{before} {word}", corpus))
         before = word
 
 

@@ -1,5 +1,7 @@
 """The mechanical check: what passes, what does not, and what the answer is then."""
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.generate.check import check, quoted, to_the_point
@@ -187,5 +189,28 @@ def test_what_rests_on_the_quote_stays():
     start = TEXT.index("Do not open")
     end = TEXT.index(" It costs")
     asked = Evidence(1, start, end, TEXT[start:end], "manual.pdf", 3, "Pumps > Start", 0.9)
-    near = check("Do not open the valve V2. It costs $110. [1]", PASSAGES, asked)
+    near = check("Do not open the valve V2. It costs $110 or 5%. [1]", PASSAGES, asked)
     assert to_the_point(near, PASSAGES, asked) == near
+
+
+ROWS = "Code | Meaning | Action\nE01 | Low water | Stop the burner\nE04 | Hot gas | Clean the tubes"
+
+
+@pytest.mark.parametrize(
+    ("draft", "shown"),
+    [
+        ("E04 [1]", "quote"),
+        ("Code [1]", "quote"),
+        ("Code | Meaning | Action [1]", "quote"),
+        ("E04 | Code: Hot gas [1]", "quote"),
+        ("The meaning of code E04 is: [1]", "quote"),
+        ("E04 | Hot gas | Clean the tubes [1]", "quote"),
+        ("E04 means hot gas: clean the tubes. [1]", "E04 means hot gas: clean the tubes. [1]"),
+    ],
+)
+def test_a_scrap_of_a_table_gives_way_to_its_row(draft, shown):
+    row = "E04 | Hot gas | Clean the tubes"
+    table = replace(PASSAGES[0], text=ROWS)
+    asked = Evidence(1, ROWS.index(row), len(ROWS), row, "manual.pdf", 3, "Alarms", 0.9)
+    given = to_the_point(check(draft, [table], asked), [table], asked)
+    assert given.text == (f"{row} [1]" if shown == "quote" else shown)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.retrieve.fusion import fuse, spread
+from appliance.retrieve.fusion import fuse, named, spread
 from tests.fakes import fake_passage
 
 
@@ -45,3 +45,17 @@ def test_it_does_not_give_way_to_a_poor_one():
 def test_without_pages_nothing_is_crowded():
     found = spread(ranked((None, 1.0), (None, 0.9), (None, 0.85)))
     assert [passage.score for passage in found] == [1.0, 0.9, 0.85]
+
+
+def test_the_chunk_that_holds_the_identifier_comes_first_and_scores_stay_in_bounds():
+    hits = fuse({3: 1.0}, {1: 0.9, 2: 0.5}, near={3: 0.1}, weight=0.7)
+    assert hits[0].chunk == 1
+    found = named(hits, [{3: 1.0}, {}])
+    assert [hit.chunk for hit in found] == [3, 1, 2]
+    assert all(0 <= hit.score <= 1 for hit in found)
+
+
+def test_an_identifier_that_stands_nowhere_changes_nothing():
+    hits = fuse({3: 1.0}, {1: 0.9}, near={})
+    assert named(hits, [{}]) == hits
+    assert named(hits, []) == hits

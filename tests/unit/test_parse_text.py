@@ -25,7 +25,7 @@ def test_plain_text_has_pages_paragraphs_items_and_headings() -> None:
     assert parsed.pages == 2
     assert [(block.kind, block.text, block.page) for block in parsed.blocks] == [
         ("heading", "PUMP ROOM", 1),
-        ("paragraph", "Open the valve.\nThen wait.", 1),
+        ("paragraph", "Open the valve. Then wait.", 1),
         ("item", "- one", 1),
         ("item", "- two", 1),
         ("paragraph", "Second page.", 2),
@@ -36,6 +36,54 @@ def test_plain_text_has_pages_paragraphs_items_and_headings() -> None:
 def test_plain_text_without_a_form_feed_has_no_pages() -> None:
     parsed = read("my_notes.txt", "Just this.")
     assert (parsed.pages, parsed.blocks[0].page, parsed.title) == (None, None, "my notes")
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "headers"),
+    [
+        ("Code | Meaning\nE01 | Low\nE02 | High", ["Code | Meaning", "E01 | Low", "E02 | High"], 1),
+        ("| Code | Meaning |\n|------|---------|\n| E01 | Low |", ["Code | Meaning", "E01 | Low"], 1),
+        ("Part     Qty\n------------\nA-1      2", ["Part | Qty", "A-1 | 2"], 1),
+        ("Rated output ..... 22 kg/h\nTested .... 16 bar", ["Rated output | 22 kg/h", "Tested | 16 bar"], 0),
+    ],
+)  # fmt: skip
+def test_tables_drawn_in_plain_text(text: str, rows: list[str], headers: int) -> None:
+    parsed = read("a.txt", f"Some words.\nThe codes:\n{text}\n\nMore words.")
+    (table,) = [block for block in parsed.blocks if block.kind == "table"]
+    assert (table.text.split("\n"), table.header_rows) == (rows, headers)
+    assert [kind for kind, _ in shape(parsed)] == ["paragraph", "table", "paragraph"]
+
+
+def test_lines_broken_for_want_of_room_are_joined_and_others_are_not() -> None:
+    text = (
+        "Check coolant\nThe engine must be cold before opening the high-\npressure cap of the ves\u2010\nsel."
+    )
+    assert shape(read("a.txt", text)) == [
+        (
+            "paragraph",
+            "Check coolant\nThe engine must be cold before opening the high-pressure cap of the vessel.",
+        )
+    ]
+
+
+def test_lines_that_count_pages_end_them() -> None:
+    parsed = read("a.txt", "--- PAGE 1 ---\nFirst words.\n--- PAGE 2 ---\nMore of them.\n")
+    assert parsed.pages == 2
+    assert [(block.text, block.page) for block in parsed.blocks] == [
+        ("First words.", 1),
+        ("More of them.", 2),
+    ]
+    assert read("a.txt", "--- PAGE 3 ---\nWords.\n--- PAGE 9 ---\nMore.\n").pages is None
+
+
+def test_a_text_file_that_is_markdown_is_read_as_such() -> None:
+    text = "# Manual\n\n## Lights\n\n**Brake light**\n\n- Stop.\n"
+    assert shape(read("manual.txt", text))[1:] == [
+        ("heading", "Lights"),
+        ("heading", "Brake light"),
+        ("item", "Stop."),
+    ]
+    assert shape(read("run.txt", "# set this\nuser = me\n# and that\n"))[0][0] != "heading"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
@@ -162,6 +210,29 @@ def test_html() -> None:
     ]
     assert parsed.blocks[5].header_rows == 1
     assert parsed.flags == ("hidden text, left out",)
+
+
+def test_html_terms_stand_with_what_is_said_of_them() -> None:
+    text = "<dl><dt>Red, flashing</dt><dd>Battery faulty.</dd><dt>A</dt><dt>B</dt><dd><p>Both.</p></dd></dl>"
+    assert shape(read("a.html", text)) == [
+        ("item", "Red, flashing: Battery faulty."),
+        ("item", "A: B: Both."),
+    ]
+
+
+def test_merged_html_cells_speak_for_each_row_and_column() -> None:
+    text = (
+        "<table><tr><th rowspan=2>Channel<th colspan=2>MHz<th rowspan=2>Use</tr><tr><th>Ship<th>Coast</tr>"
+        "<tr><td rowspan=2>06<td>1<td>2<td>Safety</tr><tr><td>3<td>4<td>Work</tr></table>"
+    )
+    (table,) = read("a.html", text).blocks
+    assert table.text.split("\n") == [
+        "Channel | MHz | MHz | Use",
+        "Channel | Ship | Coast | Use",
+        "06 | 1 | 2 | Safety",
+        "06 | 3 | 4 | Work",
+    ]
+    assert table.header_rows == 2
 
 
 def test_deep_html_costs_no_stack() -> None:

@@ -117,3 +117,34 @@ def test_a_crowded_page_leaves_room_for_others():
 def test_timings_are_of_the_stages(manual):
     timings = Retriever(*manual).retrieve("What is the head?").timings
     assert min(timings.embed_ms, timings.search_ms, timings.read_ms) > 0
+
+
+def test_an_identifier_brings_its_row_to_the_top_and_no_header_is_quoted():
+    table = (
+        "Error | Meaning | Remedy\nE11 | Sensor low | Check the drum\nE13 | Sensor high | Replace the sensor"
+    )
+    store, encoder = FakeStore(), FakeEncoder()
+    blocks = [Block("paragraph", f"{FILL} Error {n}.", n) for n in range(1, 60)]
+    blocks.append(Block("table", table, 60, header_rows=1))
+    blocks.append(Block("paragraph", "E13 and E13, and once more E13.", 60))
+    text, starts, pieces = chunks(Parsed("crane", tuple(blocks), 60))
+    resume = store.begin(
+        Draft("/in/c", "crane", "crane", "00", len(text), text, starts, pieces), model=encoder.name
+    )
+    store.append(resume.document_id, pieces, encoder.encode([chunk_input(c, "crane") for c in pieces]))
+    store.finish(resume.document_id)
+    retriever = Retriever(store, encoder)
+    for question in ("E13", "error E13", "what is the remedy for error E13"):
+        found = retriever.retrieve(question)
+        assert found.passages[0].page == 60
+        assert found.evidence is not None
+        assert found.evidence.quote == "E13 | Sensor high | Replace the sensor"
+
+
+def test_what_ends_in_a_colon_is_quoted_with_what_it_announces():
+    page = ["When the shut-off head of pump P-101 is lost:", "1. Open the vent and wait for an hour.", FILL]
+    found = Retriever(*stored(("manual", [page]))).retrieve(
+        "What if the shut-off head of pump P-101 is lost?"
+    )
+    assert found.evidence is not None
+    assert found.evidence.quote == "\n\n".join(page[:2])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.sentences import split
+from appliance.sentences import header_of, is_header, split
 
 
 def sentences(text):
@@ -26,6 +26,21 @@ def sentences(text):
         ('"Stop!" he said. He left.', ['"Stop!" he said.', "He left."]),
         ("No stop at the end", ["No stop at the end"]),
         ("A heading\n\nand a paragraph", ["A heading", "and a paragraph"]),
+        ("Measure it (max. 11.2 A) twice. Stop.", ["Measure it (max. 11.2 A) twice.", "Stop."]),
+        ("Test pressure ...... 16.5 bar. Stop.", ["Test pressure ...... 16.5 bar.", "Stop."]),
+        (
+            "Check the coolant level\nEngine must be COLD before you open the pressure cap of it",
+            ["Check the coolant level", "Engine must be COLD before you open the pressure cap of it"],
+        ),
+        (
+            "A line that was broken by\nGeorge for want of room",
+            ["A line that was broken by\nGeorge for want of room"],
+        ),
+        (
+            "Short\nbut it goes on in the next line all the same",
+            ["Short\nbut it goes on in the next line all the same"],
+        ),
+        ("F1 | Stuck. Do not start. | Call us\nF2 | Go", ["F1 | Stuck. Do not start. | Call us", "F2 | Go"]),
         ("J. Smith wrote it. It is long.", ["J. Smith wrote it.", "It is long."]),
         ("  ", []),
         ("", []),
@@ -42,3 +57,24 @@ def test_spans_are_ordered_and_leave_out_white_space_alone(text):
     assert all(one[1] <= two[0] for one, two in itertools.pairwise(spans))
     edges = [0, *itertools.chain.from_iterable(spans), len(text)]
     assert all(not text[a:b].strip() for a, b in zip(edges[::2], edges[1::2], strict=True))
+
+
+TABLE = "Before it.\n\nCode | Meaning\nE01 | Low water\nE02 | High pressure\n\nAfter it."
+
+
+@pytest.mark.parametrize("row", ["E01 | Low water", "E02 | High pressure"])
+def test_a_row_finds_its_header(row):
+    found = header_of(TABLE, TABLE.index(row))
+    assert found is not None
+    assert TABLE[slice(*found)] == "Code | Meaning"
+
+
+@pytest.mark.parametrize("text", ["Code | Meaning", "After it.", "Before it."])
+def test_a_header_and_a_sentence_have_no_header(text):
+    assert header_of(TABLE, TABLE.index(text)) is None
+
+
+def test_only_the_first_row_without_figures_is_a_header():
+    assert [TABLE[slice(*span)] for span in split(TABLE) if is_header(TABLE, span)] == ["Code | Meaning"]
+    rows = "E01 | Low water\nE02 | High pressure"
+    assert not any(is_header(rows, span) for span in split(rows))

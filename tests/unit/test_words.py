@@ -97,3 +97,18 @@ def test_frequencies_are_asked_for_once():
 @pytest.mark.parametrize("question", ["", "   ", "?!", '""', "\x00", "的"])
 def test_odd_questions_do_not_fail(question):
     assert isinstance(query(question, Corpus()).covered(["a"]), float)
+
+
+@pytest.mark.parametrize(
+    ("question", "named"),
+    [
+        ("what does E04 mean", {("e04",)}),
+        ("P-101 discharge pressure", {("p", "101")}),
+        ("what does $110 do", {("110",)}),
+        ("error 8", {("error", "8")}),
+        ("capacity at 12 m", set()),
+        ("how many pumps are there", set()),
+    ],
+)
+def test_what_names_one_thing_is_told_from_a_bare_number(question, named):
+    assert set(query(question, Corpus()).identifiers) == named

@@ -56,6 +56,7 @@ _BY_SUFFIX: dict[str, Reader] = {
 _LOOKS_HTML = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
 )
+_MARKDOWN_HEADING = re.compile(rb"^#{1,6} \w", re.M)
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\v\b\x1b\x1a")
 
 
@@ -97,7 +98,18 @@ def reader_of(data: bytes, name: str) -> Reader:
         raise Unsupported("This is binary data of no known kind.")
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
-    return html.read if _LOOKS_HTML.match(head) else plain.read
+    return _by_looks(data, suffix)
+
+
+def _by_looks(data: bytes, suffix: str) -> Reader:
+    if suffix in (".txt", "") and _looks_markdown(data):
+        return markdown.read
+    return html.read if _LOOKS_HTML.match(data[:4096]) else plain.read
+
+
+def _looks_markdown(data: bytes) -> bool:
+    """Tell whether headings stand in it; one "#" alone is a script's comment as well."""
+    return len(_MARKDOWN_HEADING.findall(data[:65536])) > 1 and b"\n## " in data and b"\f" not in data
 
 
 def is_text(data: bytes) -> bool:

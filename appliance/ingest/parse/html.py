@@ -25,6 +25,7 @@ _BREAKING = frozenset(
 _HIDDEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])|opacity\s*:\s*0(?![.\d])", re.I
 )
+_MOST_MERGED = 60
 _CHARSET = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?([\w-]+)""", re.I)
 
 
@@ -61,6 +62,7 @@ class _Walk:
         self._text: list[str] = []
         self._kind: BlockKind = "paragraph"
         self._level = 0
+        self._term = 0
 
     def run(self, top: LexborNode) -> None:
         # Each entry is a node to enter, or the tag of one that ends.
@@ -101,6 +103,8 @@ class _Walk:
         return False
 
     def _enter(self, tag: str) -> None:
+        if tag in ("dd", "dt", "p", "div") and self._names():
+            return
         if tag in _HEADINGS:
             self._flush()
             self._kind, self._level = "heading", _HEADINGS[tag]
@@ -115,7 +119,10 @@ class _Walk:
             self._text.append(" ")
 
     def _leave(self, tag: str) -> None:
-        if tag in _HEADINGS or tag in _BREAKING or tag in ("table", "tr"):
+        if tag == "dt" and "".join(self._text).strip():
+            self._text.append(": ")  # what is said of it follows, and belongs to it
+            self._term = len(self._text)
+        elif tag in _HEADINGS or tag in _BREAKING or tag in ("table", "tr"):
             self._flush()
 
     def _flush(self) -> None:
@@ -125,13 +132,19 @@ class _Walk:
             else ()
         )
         self._out.add(self._kind, " ".join(line for line in lines if line), level=self._level)
-        self._text, self._kind, self._level = [], "paragraph", 0
+        self._text, self._kind, self._level, self._term = [], "paragraph", 0, 0
+
+    def _names(self) -> bool:
+        """Tell whether all that was read since the last flush is a term, of which nothing was said yet."""
+        return self._term > 0 and not "".join(self._text[self._term :]).strip()
 
     def _table(self, table: LexborNode) -> None:
-        rows, headers = [], 0
+        rows: list[list[str]] = []
+        headers = 0
+        merged: dict[int, tuple[int, str]] = {}
         for row in table.css("tr"):
             found = [cell for cell in _children(row) if cell.tag in ("td", "th")]
-            rows.append([one_line(_shown(cell)) for cell in found])
+            rows.append(_row(found, merged))
             if headers == len(rows) - 1 and found and all(cell.tag == "th" for cell in found):
                 headers += 1
         caption = table.css_first("caption")
@@ -142,6 +155,30 @@ class _Walk:
                 self._out.add("paragraph", text)
         else:
             self._out.table(rows, header_rows=headers if headers < len(rows) else 0)
+
+
+def _row(cells: list[LexborNode], merged: dict[int, tuple[int, str]]) -> list[str]:
+    """Return a row's cells; `merged` maps a column to how many rows more a cell above speaks for, and it."""
+    row: list[str] = []
+    for cell in cells:
+        _go_on(row, merged)
+        text = one_line(_shown(cell))
+        for _ in range(_span(cell, "colspan")):
+            merged[len(row)] = (_span(cell, "rowspan") - 1, text)
+            row.append(text if cell.tag == "th" or not row or _span(cell, "colspan") == 1 else "")
+    _go_on(row, merged)
+    return row
+
+
+def _go_on(row: list[str], merged: dict[int, tuple[int, str]]) -> None:
+    while (at := merged.get(len(row), (0, "")))[0] > 0:
+        merged[len(row)] = (at[0] - 1, at[1])
+        row.append(at[1])
+
+
+def _span(cell: LexborNode, name: str) -> int:
+    value = cell.attributes.get(name) or ""
+    return min(max(int(value), 1), _MOST_MERGED) if value.isascii() and value.isdigit() else 1
 
 
 def _shown(node: LexborNode) -> str:

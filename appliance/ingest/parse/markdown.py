@@ -14,6 +14,7 @@ _FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _TITLE = re.compile(r"""^title:\s*["']?(.*?)["']?\s*$""", re.M | re.I)
 _TAG = re.compile(r"<[^>]*>")
 _BREAK = re.compile(r"<br\s*/?>", re.I)
+_BOLD_LEVEL, _BOLD_MOST = 6, 80
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
@@ -81,8 +82,17 @@ class _Walk:
         elif self._lists:
             self._out.add("item", self._marker + text)
             self._marker = ""
+        elif _is_bold_line(token, text):
+            self._out.add("heading", text, level=_BOLD_LEVEL)
         else:
             self._out.add("paragraph", text)
+
+
+def _is_bold_line(token: Token, text: str) -> bool:
+    """Tell whether all of a paragraph is bold and one line: many write headings so."""
+    kinds = [child.type for child in token.children or () if child.type != "text" or child.content]
+    bold = kinds[:1] == ["strong_open"] and kinds[-1:] == ["strong_close"] and kinds.count("strong_open") == 1
+    return bold and 2 <= len(text) <= _BOLD_MOST and text[-1] not in ".,;!?" and "\n" not in text
 
 
 def _text(token: Token) -> str:

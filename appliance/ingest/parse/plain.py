@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import charset_normalizer
 
 from appliance.ingest.parse.blocks import Blocks
+from appliance.sentences import flows_on
 
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"),
           (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # fmt: skip
@@ -17,12 +19,18 @@ _NUMBERED = re.compile(
     r"(?:(?:chapter|section|part|appendix|annex)\s+[\dA-Z]+\b|\d+(?:\.\d+){0,4}\.?\s+)[^.!?]*$", re.I
 )
 _UNDERLINE = re.compile(r"^(.{2,100})\n([=\-~^*#])\2{2,}$")
+_PAGE_LINE = re.compile(r"^[ \t]*[-=*]{2,} *page +(\d{1,5})(?: +of +\d+)? *[-=*]{2,}[ \t]*$", re.I | re.M)
+_PIPE = re.compile(r"\s*\|\s*")
+_RULE = re.compile(r"[\s\-=+|:]*[\-=]{3}[\s\-=+|:]*")
+_COLUMNS = re.compile(r" {2,}|\t+")
+_LEADER = re.compile(r"(\S.*?) ?\.(?: ?\.){3,} *(\S.*)")
+_TYPED_HYPHEN = re.compile(r"[^\W\d_]-$")
 _TABULAR = re.compile(r"\S(?: {3,}|\t)\S")
 
 
 def read(data: bytes, out: Blocks) -> None:
     """Read plain text."""
-    pages = decode(data, out).split("\f")
+    pages = _pages(decode(data, out))
     while len(pages) > 1 and not pages[-1].strip():
         pages.pop()
     if len(pages) > out.bounds.pages:
@@ -32,6 +40,19 @@ def read(data: bytes, out: Blocks) -> None:
     for number, page in enumerate(pages, 1):
         for part in _BLANK.split("\n" + page):
             _add(out, part.strip("\n"), number if out.pages else None)
+
+
+def _pages(text: str) -> list[str]:
+    """Cut at form feeds, or else at lines that say "--- PAGE 7 ---" where they count up from the top."""
+    if "\f" not in text:
+        before, *rest = _PAGE_LINE.split(text)
+        if (
+            len(rest) > 2
+            and not before.strip()
+            and [int(n) for n in rest[::2]] == [*range(1, len(rest) // 2 + 1)]
+        ):
+            return rest[1::2]
+    return text.split("\f")
 
 
 def decode(data: bytes, out: Blocks) -> str:
@@ -64,7 +85,8 @@ def _add(out: Blocks, part: str, page: int | None) -> None:
     lines = [line.rstrip() for line in part.split("\n") if line.strip()]
     if not lines:
         return
-    if (underlined := _UNDERLINE.match("\n".join(lines[:2]))) is not None:
+    underlined = _UNDERLINE.match("\n".join(lines[:2]))
+    if underlined is not None and not _TABULAR.search(underlined[1].strip()) and "|" not in underlined[1]:
         out.add("heading", underlined[1], page=page, level=1 if underlined[2] == "=" else 2)
         lines = lines[2:]
     elif len(lines) == 1 and _is_heading(lines[0]):
@@ -74,20 +96,74 @@ def _add(out: Blocks, part: str, page: int | None) -> None:
 
 
 def _add_lines(out: Blocks, lines: list[str], page: int | None) -> None:
+    for tabular, group in itertools.groupby(_with_rows(lines), key=lambda pair: pair[0]):
+        part = [line for _, line in group]
+        if not tabular:
+            _add_words(out, part, page)
+        elif (rows := _rows(part)) is not None:
+            out.table(rows[0], page=page, header_rows=rows[1])
+        else:
+            out.add("code", "\n".join(part), page=page)
+
+
+def _with_rows(lines: list[str]) -> list[tuple[bool, str]]:
+    """Mark the lines that are rows of a table: at least two together, and the rules between them."""
+    marks = [_is_row(line) for line in lines]
+    alone = [not any(marks[max(at - 1, 0) : at] + marks[at + 1 : at + 2]) for at in range(len(lines))]
+    return [(mark and not single, line) for mark, single, line in zip(marks, alone, lines, strict=True)]
+
+
+def _is_row(line: str) -> bool:
+    text = line.strip()
+    piped = text.strip("|").count("|") > 0 and " | " in f" {text.strip('|')} "
+    return piped or bool(_RULE.fullmatch(text) or _TABULAR.search(text) or _LEADER.fullmatch(text))
+
+
+def _rows(lines: list[str]) -> tuple[list[list[str]], int] | None:
+    """Return the cells and the count of header rows, or None where the columns cannot be told apart."""
+    kept = [line.strip() for line in lines if not _RULE.fullmatch(line.strip())]
+    ruled = len(lines) > 1 and bool(_RULE.fullmatch(lines[1].strip()))
+    if kept and all("|" in line for line in kept):
+        return [_PIPE.split(line.strip("| ")) for line in kept], 1 if len(kept) > 1 else 0
+    leaders = [_LEADER.fullmatch(line) for line in kept]
+    if kept and all(leaders):
+        return [list(found.groups()) for found in leaders if found], 0
+    rows = [_COLUMNS.split(line) for line in kept]
+    if len(rows) < 2 or {len(row) for row in rows} != {len(rows[0])} or len(rows[0]) < 2:
+        return None
+    headed = ruled or (len(rows[0]) > 2 and not any(map(str.isdigit, kept[0])) and len(rows) > 2)
+    return rows, int(headed)
+
+
+def _add_words(out: Blocks, lines: list[str], page: int | None) -> None:
     if not lines:
         return
     if _ITEM.match(lines[0]):
         item: list[str] = []
         for line in lines:
             if item and _ITEM.match(line):
-                out.add("item", "\n".join(item), page=page)
+                out.add("item", _flowing(item), page=page)
                 item = []
             item.append(line.strip())
-        out.add("item", "\n".join(item), page=page)
+        out.add("item", _flowing(item), page=page)
     elif _is_preformatted(lines):
         out.add("code", "\n".join(lines), page=page)
     else:
-        out.add("paragraph", "\n".join(line.strip() for line in lines), page=page)
+        out.add("paragraph", _flowing([line.strip() for line in lines]), page=page)
+
+
+def _flowing(lines: list[str]) -> str:
+    """Join the lines broken for want of room; a typesetter's hyphen goes, one that was typed stays."""
+    text = lines[0]
+    width = max(map(len, lines))
+    for before, after in itertools.pairwise(lines):
+        if not flows_on(before, after, width=width):
+            text += "\n" + after
+        elif before.endswith("\u2010"):
+            text = text[:-1] + after
+        else:
+            text += after if _TYPED_HYPHEN.search(before) else f" {after}"
+    return text
 
 
 def _is_preformatted(lines: list[str]) -> bool:
