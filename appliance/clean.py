@@ -35,7 +35,7 @@ def clean(text: str) -> str:
     """Return `text` without anything that could act on a terminal; lines stay lines.
 
     Idempotent, linear in the length, and the identity on ordinary printable text. In the result only line
-    feeds are control characters, and no line begins with a combining mark.
+    feeds are control characters, and no combining mark stands on a space or begins a line.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -73,5 +73,5 @@ def _thin_marks(text: str) -> str:
     if not marks:
         return text
     group = f"[{re.escape(marks)}]"
-    text = re.sub(f"^{group}+", "", text, flags=re.MULTILINE)
+    text = re.sub(rf"(?:^|(?<=\s)){group}+", "", text)
     return re.sub(f"({group}{{{MAX_MARKS}}}){group}+", r"\1", text)

@@ -7,7 +7,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from appliance.clean import clean, clean_line
-from appliance.types import Added, Answer, Citation, Document, DocumentPage, Evidence, FileResult, Report
+from appliance.sentences import CELL, header_of
+from appliance.types import (
+    Added,
+    Answer,
+    Citation,
+    Document,
+    DocumentPage,
+    Evidence,
+    FileResult,
+    Passage,
+    Report,
+)
 
 REFUSAL = "Not in your documents"
 
@@ -23,14 +34,53 @@ def evidence(found: Evidence, width: int) -> str:
     return f"{place(found.document, found.page, found.heading)}\n{_quoted(found.quote, width)}\n"
 
 
-def answer(given: Answer, width: int) -> str:
-    """Return the checked answer with its sources, or the refusal with the nearest passages."""
+def answer(given: Answer, width: int, *, shown: Evidence | None = None) -> str:
+    """Return the checked answer with its sources, or the refusal with the nearest passages.
+
+    `shown` is the evidence that is on screen already: an answer that only repeats it is not printed twice.
+    """
     if given.abstained:
         near = [f"  {place(p.document, p.page, p.heading)}" for p in given.passages[:3]]
         return "\n".join([f"{REFUSAL}.", *(["", "The nearest passages:", *near] if near else [])]) + "\n"
-    lines = [_wrapped(clean(given.answer), width), ""]
+    text = answer_text(given)
+    if shown is not None and text == f"{shown.quote.strip()} [{shown.n}]":
+        text = f"The quote is the answer [{shown.n}]."
+    lines = [_wrapped(clean(text), width), ""]
     lines += [_citation(citation) for citation in _first_of_each(given.citations)]
     return "\n".join(lines) + "\n"
+
+
+def answer_text(given: Answer) -> str:
+    """Return the answer; a table's row that answers alone is written as "column: cell", one a line."""
+    if len(given.citations) != 1:
+        return given.answer
+    (citation,) = given.citations
+    if (
+        not 0 < citation.n <= len(given.passages)
+        or given.answer != f"{citation.quote.strip()} [{citation.n}]"
+    ):
+        return given.answer
+    cells = labelled(given.passages[citation.n - 1], citation.quote)
+    return f"{cells} [{citation.n}]" if cells else given.answer
+
+
+def labelled(passage: Passage, quote: str) -> str:
+    """Return a table's row with each cell under the name of its column; "" where these cannot be told."""
+    header = row_header(passage, passage.text.find(quote))
+    names, cells = header.split(CELL), quote.strip().split(CELL)
+    if not header or "\n" in quote.strip() or len(names) != len(cells):
+        return ""
+    pairs = zip(names, cells, strict=True)
+    return "\n".join(f"{name.strip() or '-'}: {cell.strip()}" for name, cell in pairs if cell.strip())
+
+
+def row_header(passage: Passage, start: int) -> str:
+    """Return the header of the table's row that begins at `start` of a passage's text, or ""."""
+    end = passage.text.find("\n", start)
+    if start < 0 or CELL not in passage.text[start : end if end >= 0 else None]:
+        return ""
+    found = header_of(passage.text, start)
+    return passage.text[slice(*found)] if found else passage.lead.partition("\n")[0]
 
 
 def answer_json(given: Answer) -> dict[str, Any]:

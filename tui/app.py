@@ -41,6 +41,7 @@ class Appliance(App[int]):
     TITLE = "appliance"
     ENABLE_COMMAND_PALETTE = False  # it can write screenshots, which are plaintext on disk
     ALLOW_SELECT = False
+    VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (20, "-tall")]  # type: ignore[misc]
     HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (110, "-wide")]  # type: ignore[misc]  # theirs is odd
 
     def __init__(

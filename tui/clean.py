@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from textual.content import Content
 
 from appliance.clean import clean, clean_line
@@ -9,6 +11,9 @@ from appliance.clean import clean, clean_line
 QUOTE = "reverse"
 """Reverse video: seen in 16 colours, in none, on light and on dark. The marks serve a screen reader."""
 _OPEN, _CLOSE = "\u00bb", "\u00ab"
+
+_BLANKS = re.compile(r"\s*\n\s*")
+_ROWS = re.compile(r"\n[^\n]* \| ")
 
 
 def plain(text: str, style: str = "") -> Content:
@@ -39,5 +44,10 @@ def quoted(text: str, span: tuple[int, int] | None, *, lead: int | None = None) 
 def _before(text: str, start: int, lead: int | None) -> str:
     if lead is None or start <= lead:
         return clean(text[:start])
+    if not lead:
+        return "\u2026 "
     cut = text[start - lead : start]
-    return f"\u2026 {clean_line(cut[cut.find(' ') + 1 :])} "
+    at = cut.find("\n" if _ROWS.search(cut) else " ")
+    kept = _BLANKS.sub("\n", cut[at + 1 :])
+    gap = "\n" if kept.endswith("\n") else " "
+    return f"\u2026 {clean(kept).strip()}{gap}"

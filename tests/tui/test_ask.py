@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.errors import IntegrityError
@@ -234,3 +236,20 @@ async def test_any_size_works(stage, size: tuple[int, int]) -> None:
         screen = on.screen(Ask)
         wide = screen.passage.region.y == screen.answer_pane.region.y
         assert size[1] < 24 or wide == (size[0] >= 110)
+
+
+async def test_on_a_short_screen_the_quote_keeps_lines_of_its_own(stage) -> None:
+    rows = "\n".join(f"E{n:02} | Fault {n} of the feed pump | Stop it" for n in range(12))
+    table = replace(fake_passage(1), text=f"Code | Meaning | Action\n{rows}")
+    client = FakeClient(passages=(table, *map(fake_passage, range(2, 7))), gates={"delta 0": Gate()})
+    async with stage(client, size=(60, 15)) as on:
+        await on.ask()
+        await on.until(lambda: bool(on.said(said.EvidenceArrived)))
+        await on.pilot.pause()
+        screen = on.screen(Ask)
+        assert (screen.passage.size.height >= 4, screen.rows.size.height) == (True, 4)
+        screen.passage.show(1, table, (table.text.index("E09"), table.text.index("\nE10")))
+        await on.pilot.pause()
+        shown = on.shown().splitlines()
+        assert shown[3].strip() == "Code | Meaning | Action"
+        assert shown[4].strip() == "… »E09 | Fault 9 of the feed pump | Stop it«"

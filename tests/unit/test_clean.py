@@ -105,3 +105,8 @@ def test_what_is_shown_can_be_encoded(text: str) -> None:
 def test_ordinary_text_is_left_alone(text: str) -> None:
     ordinary = "".join(char for char in text if char not in "\u115f\u1160\u3164\uffa0\ufffd")
     assert clean(ordinary) == ordinary
+
+
+def test_a_mark_has_a_letter_to_stand_on() -> None:
+    assert clean_line("\t\u0591") == ""
+    assert clean("a \u0301b\n\u0301c") == "a b\nc"

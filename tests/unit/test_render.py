@@ -74,3 +74,34 @@ def test_the_contract_of_add_json_holds() -> None:
         "seconds": 2.0,
         "chunks_per_second": 6.0,
     }
+
+
+ROWS = "Code | Meaning | What to do\nE03 | Leak | Change over\nE04 | Hot bearing | Stop the pump"
+
+
+def row_answer(text: str, quote: str, lead: str = "") -> str:
+    passage = replace(a_passage(text), lead=lead)
+    given = an_answer(f"{quote} [1]")
+    citation = replace(given.citations[0], n=1, quote=quote)
+    return render.answer(replace(given, citations=(citation,), passages=(passage,)), 80).partition("\n\n")[0]
+
+
+def test_a_row_that_answers_is_read_with_the_names_of_its_columns() -> None:
+    said = "Code: E04\nMeaning: Hot bearing\nWhat to do: Stop the pump [1]"
+    assert row_answer(ROWS, "E04 | Hot bearing | Stop the pump") == said
+    later = "E04 | Hot bearing | Stop the pump\nE05 | Wet | Wait"
+    assert row_answer(later, "E04 | Hot bearing | Stop the pump", "Code | Meaning | What to do") == said
+
+
+def test_a_row_without_a_header_stays_what_it_is() -> None:
+    assert row_answer("E04 | Hot\nE05 | Wet", "E05 | Wet") == "E05 | Wet [1]"
+    assert row_answer(ROWS + "\nE05 | Wet", "E05 | Wet") == "E05 | Wet [1]"
+
+
+def test_an_answer_that_only_repeats_the_quote_is_not_printed_twice() -> None:
+    passage = a_passage()
+    given = an_answer(f"{passage.text} [1]")
+    assert render.answer(given, 80, shown=evidence_of(passage)).startswith(
+        "The quote is the answer [1].\n\n[1] "
+    )
+    assert render.answer(given, 80).startswith("Each pump delivers")

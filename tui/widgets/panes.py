@@ -7,6 +7,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from appliance.render import answer_text, row_header
 from appliance.types import Answer, Passage
 from tui import clean, shape
 from tui.widgets.lines import Line
@@ -59,8 +60,12 @@ class PassagePane(Pane):
     def show(self, n: int, passage: Passage, span: tuple[int, int] | None) -> None:
         """Show passage `n` with `span` of its text marked."""
         where = shape.place(passage.document, passage.page, passage.heading)
-        header = clean.plain(f"{passage.lead}\n" if passage.lead else "", "bold")
-        self.put(f"[{n}] {where}", Content.assemble(header, clean.quoted(passage.text, span, lead=LEAD)))
+        header = passage.lead or (row_header(passage, span[0]) if span and span[0] > LEAD else "")
+        # Under its header a row needs no more before it: on a small screen that would push it out of sight.
+        text = clean.quoted(passage.text, span, lead=0 if header and span and span[0] > LEAD else LEAD)
+        self.put(
+            f"[{n}] {where}", Content.assemble(clean.plain(f"{header}\n" if header else "", "bold"), text)
+        )
 
     def clear(self) -> None:
         """Show nothing."""
@@ -91,7 +96,7 @@ class AnswerPane(Pane):
     def show(self, answer: Answer, *, unsupported: bool) -> None:
         """Show the checked answer; with `unsupported` also what failed the check."""
         self._draft = ""
-        parts = [_abstention(answer) if answer.abstained else _marked(answer.answer)]
+        parts = [_abstention(answer) if answer.abstained else _marked(answer_text(answer))]
         if unsupported:
             parts.append(
                 Content.styled("\n\nNot supported by the passages, so not part of the answer:", "bold")
