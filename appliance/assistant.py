@@ -9,11 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from appliance import models
 from appliance.config import Config
-from appliance.embed import Encoder
 from appliance.errors import Cancelled, ModelMissing
 from appliance.generate.check import Checked, check, quoted, to_the_point
 from appliance.generate.llm import Generator, LlamaGenerator
@@ -37,6 +36,9 @@ from appliance.types import (
 )
 from appliance.vault.folder import create_vault, open_vault
 from appliance.vault.store import Store
+
+if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
+    from appliance.embed import Encoder
 
 UNFINISHED = "not finished: add it again to go on, or remove it"
 MAX_TOKENS = 96

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from appliance.embed import Encoder
 from appliance.errors import NoText, ParseError
 from appliance.ingest.ahead import LookAhead, Parse, Seen
 from appliance.ingest.chunk import chunks
@@ -33,6 +33,9 @@ from appliance.types import (
     chunk_input,
 )
 from appliance.vault.store import Store
+
+if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
+    from appliance.embed import Encoder
 
 BATCH = 64
 """Chunks in one durable write: what a kill can cost."""

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import exp
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from appliance.embed import Encoder
 from appliance.retrieve.words import Query
 from appliance.sentences import CELL, header_of, is_header, split
 from appliance.types import Passage, Vector
+
+if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
+    from appliance.embed import Encoder
 
 _PASSAGES = 4
 """Passages whose sentences are read."""

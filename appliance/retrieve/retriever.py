@@ -7,12 +7,15 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from appliance.embed import Encoder
 from appliance.retrieve import fusion, refusal, vectors, words
 from appliance.retrieve.reader import Question, Reader, Reading, SentenceReader
 from appliance.types import Evidence, Passage, Timings
 from appliance.vault.store import Store
+
+if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
+    from appliance.embed import Encoder
 
 PASSAGES = 6
 """Passages shown, and given to the generator."""
