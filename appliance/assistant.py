@@ -19,6 +19,7 @@ from appliance.generate.llm import Generator, LlamaGenerator
 from appliance.generate.prompt import compose, enough
 from appliance.ingest.parse.nursery import Nursery, parse_file
 from appliance.ingest.pipeline import Ingest
+from appliance.retrieve.reader import TrainedReader
 from appliance.retrieve.retriever import Retrieval, Retriever
 from appliance.types import (
     Answer,
@@ -56,6 +57,7 @@ class Engines:
         self._config = config
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="load")
         self._encoder = self._pool.submit(_load_encoder, config)
+        self._reader = self._pool.submit(_load_reader, config)
         self._generator: Future[Generator | None] | None = None
 
     def encoder(self) -> Encoder:
@@ -66,6 +68,14 @@ class Engines:
             ModelMismatch: its file is not the one its card names.
         """
         return self._encoder.result()
+
+    def reader(self) -> TrainedReader | None:
+        """Wait for the trained reader; None where none is configured or installed.
+
+        Raises:
+            ModelMismatch: its file is not the one its card names.
+        """
+        return self._reader.result()
 
     def generator(self) -> Future[Generator | None]:
         """Start loading the generator unless that was done; None where none is configured or installed."""
@@ -79,6 +89,19 @@ def _load_encoder(config: Config) -> Encoder:
     from appliance.embed import load
 
     return load(models.find(config.embedding, config.model_folders), threads=config.cores)
+
+
+def _load_reader(config: Config) -> TrainedReader | None:
+    # Imported here for the same reason.
+    from appliance.retrieve.cross import load
+
+    if not config.reader:
+        return None
+    try:
+        found = models.find(config.reader, config.model_folders)
+    except ModelMissing:
+        return None  # sentences are ranked without it; the answer's `models` says that none is there
+    return load(found, threads=config.cores)
 
 
 def _load_generator(config: Config) -> Generator | None:
@@ -131,7 +154,7 @@ class Assistant:
         """
         watch = Stopwatch()
         generator = self._engines.generator()
-        retriever = Retriever(self._store, self._engines.encoder())
+        retriever = Retriever(self._store, self._engines.encoder(), self._engines.reader())
         found = retriever.retrieve(question)
         yield Retrieved(found.passages)
         if found.evidence is None:
@@ -213,7 +236,13 @@ class Assistant:
             unsupported=checked.unsupported if checked else (),
             timings=timings,
             tokens=writer.usage if writer else Tokens(),
-            models=Models(self._engines.encoder().name, None, writer.name if writer else None),
+            models=self._models(writer),
+        )
+
+    def _models(self, writer: Generator | None) -> Models:
+        reader = self._engines.reader()
+        return Models(
+            self._engines.encoder().name, reader.name if reader else None, writer.name if writer else None
         )
 
 

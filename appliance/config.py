@@ -19,7 +19,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 class Config:
     """All that a site may set, with the defaults.
 
-    `home` holds models/, vaults/ and config.toml. `generator` is a model's name, "" for quotes only.
+    `home` holds models/, vaults/ and config.toml. `generator` is a model's name, "" for quotes only;
+    `reader` is one too, "" to rank sentences without a trained one: none is shipped yet (scripts/LOG.md).
     `threads` is for the encoder and the generator alike; `lock_minutes` of idleness close a vault in the
     terminal UI, 0 never does.
     """
@@ -27,6 +28,7 @@ class Config:
     home: Path
     vault: str = "main"
     embedding: str = "all-minilm-l6-v2-int8"
+    reader: str = ""
     generator: str = "smollm2-135m-instruct"
     threads: int = 0
     lock_minutes: int = 15

@@ -20,7 +20,8 @@ def models_report(config: Config) -> Report:
     """Check every installed model against its card, and that the configured ones are there."""
     checks = [_model_check(found) for found in models.installed(config.model_folders)]
     present = {check.name for check in checks}
-    missing = [name for name in (config.embedding, config.generator) if name and name not in present]
+    wanted = (config.embedding, config.reader, config.generator)
+    missing = [name for name in wanted if name and name not in present]
     checks += [
         Check(name, ok=False, detail="configured, but not installed: run `make models`") for name in missing
     ]

@@ -65,6 +65,18 @@ class Reader(Protocol):
         ...
 
 
+class TrainedReader(Reader, Protocol):
+    """A reader that has a say in the order of the passages."""
+
+    @property
+    def name(self) -> str:
+        """Return its model's name."""
+
+    @property
+    def weight(self) -> float:
+        """Return the share of relevance, in [0, 1], in the order of the passages."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     passage: int

@@ -6,11 +6,11 @@ import bisect
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance.retrieve import fusion, refusal, vectors, words
-from appliance.retrieve.reader import Question, Reader, Reading, SentenceReader
+from appliance.retrieve.reader import Question, Reading, SentenceReader, TrainedReader
 from appliance.types import Evidence, Passage, Timings
 from appliance.vault.store import Store
 
@@ -51,10 +51,11 @@ class _Rankings:
 class Retriever:
     """Searches one store with one encoder."""
 
-    def __init__(self, store: Store, encoder: Encoder, reader: Reader | None = None) -> None:
+    def __init__(self, store: Store, encoder: Encoder, reader: TrainedReader | None = None) -> None:
         self._store = store
         self._encoder = encoder
-        self._reader = reader or SentenceReader(encoder, store.analyse)
+        self._sentences = SentenceReader(encoder, store.analyse)
+        self._reader = reader
 
     def retrieve(self, question: str) -> Retrieval:
         """Return the passages nearest to `question` and the sentence that answers best."""
@@ -65,16 +66,30 @@ class Retriever:
         rankings = self._search(asked)
         passages = self._passages(asked, rankings)
         searched = time.perf_counter()
-        readings = self._reader.read(asked, passages)
+        # What is refused the sentences decide: the trained reader refused no better (scripts/LOG.md).
+        readings = self._sentences.read(asked, passages)
         seen = self._signals(asked, rankings, passages, readings)
         near = refusal.near_enough(seen)
-        evidence = self._evidence(passages, readings, near) if near >= refusal.THRESHOLD else None
+        evidence = None
+        if passages and near >= refusal.THRESHOLD:
+            passages, evidence = self._read(asked, passages, readings, near)
         timings = Timings(
             embed_ms=(embedded - began) * 1000,
             search_ms=(searched - embedded) * 1000,
             read_ms=(time.perf_counter() - searched) * 1000,
         )
         return Retrieval(passages, evidence, near, timings, seen)
+
+    def _read(
+        self, asked: Question, passages: tuple[Passage, ...], readings: Sequence[Reading], near: float
+    ) -> tuple[tuple[Passage, ...], Evidence]:
+        """Return the passages as they are shown, and the quote: of the first where a reader ranked them."""
+        if self._reader is None:
+            index = max(range(len(passages)), key=lambda number: readings[number].relevance)
+            return passages, self._evidence(passages, index, readings[index].span, near)
+        ranked = _ordered(passages, self._reader.read(asked, passages), self._reader.weight)
+        shown = tuple(passage for passage, _ in ranked)
+        return shown, self._evidence(shown, 0, ranked[0][1].span, near)
 
     def _search(self, asked: Question) -> _Rankings:
         found = self._store.match(asked.query.phrases, DEPTH) if asked.query.phrases else []
@@ -111,12 +126,9 @@ class Retriever:
         return len(absent) / len(query.exact) if query.exact else 0.0
 
     def _evidence(
-        self, passages: Sequence[Passage], readings: Sequence[Reading], near: float
-    ) -> Evidence | None:
-        if not passages:
-            return None
-        index = max(range(len(passages)), key=lambda number: readings[number].relevance)
-        passage, (start, end) = passages[index], readings[index].span
+        self, passages: Sequence[Passage], index: int, span: tuple[int, int], near: float
+    ) -> Evidence:
+        passage, (start, end) = passages[index], span
         return Evidence(
             n=index + 1,
             start=start,
@@ -135,3 +147,14 @@ class Retriever:
         pages = self._store.pages(passage.document_id)
         starts = list(itertools.accumulate((len(page.text) for page in pages[:-1]), initial=0))
         return bisect.bisect_right(starts, passage.start + start)
+
+
+def _ordered(
+    passages: Sequence[Passage], readings: Sequence[Reading], weight: float
+) -> list[tuple[Passage, Reading]]:
+    """Return the passages best first: by the searches and, for the share `weight`, by their relevance."""
+    scored = [
+        (replace(passage, score=(1 - weight) * passage.score + weight * reading.relevance), reading)
+        for passage, reading in zip(passages, readings, strict=True)
+    ]
+    return sorted(scored, key=lambda pair: -pair[0].score)

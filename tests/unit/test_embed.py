@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from appliance import embed, models
+from appliance import embed, inference, models
 from appliance.errors import ModelMismatch, ModelMissing
 
 NAME = "all-minilm-l6-v2-int8"
@@ -19,23 +19,23 @@ lengths = st.lists(st.integers(min_value=2, max_value=256), max_size=200)
 
 @given(lengths)
 def test_batches_hold_every_text_once_and_keep_to_their_budget(sizes):
-    batches = list(embed._batches(sizes))
+    batches = list(inference.batches(sizes))
     assert sorted(index for batch in batches for index in batch) == list(range(len(sizes)))
     assert all(
-        len(batch) * max(sizes[index] for index in batch) <= embed._BATCH_TOKENS or len(batch) == 1
+        len(batch) * max(sizes[index] for index in batch) <= inference.BATCH_TOKENS or len(batch) == 1
         for batch in batches
     )
 
 
 @given(lengths)
 def test_batches_go_from_short_to_long_so_that_padding_is_small(sizes):
-    order = [sizes[index] for batch in embed._batches(sizes) for index in batch]
+    order = [sizes[index] for batch in inference.batches(sizes) for index in batch]
     assert order == sorted(order)
 
 
 @given(st.lists(st.lists(st.integers(1, 30000), min_size=2, max_size=40), min_size=1, max_size=9))
 def test_padding_is_masked_and_nothing_else(rows):
-    ids, mask = embed._padded(rows)
+    ids, mask = inference.padded(rows)
     assert mask.sum(axis=1).tolist() == [len(row) for row in rows]
     assert [ids[n][mask[n] == 1].tolist() for n in range(len(rows))] == rows
     assert not ids[mask == 0].any()
@@ -98,7 +98,7 @@ def test_a_graph_that_gives_other_numbers_than_its_card_says_is_refused(copy):
 
 def test_the_engine_reads_what_was_verified_even_if_the_file_is_swapped_meanwhile(copy, monkeypatch):
     """TOCTOU: the swap happens after the check, before the engine opens its path."""
-    session = embed.onnxruntime.InferenceSession
+    session = inference.onnxruntime.InferenceSession
     expected = embed.load(copy, threads=1).encode(["pump"])
     path = copy.folder / "model.onnx"
 
@@ -106,7 +106,7 @@ def test_the_engine_reads_what_was_verified_even_if_the_file_is_swapped_meanwhil
         path.write_bytes(bytes(path.stat().st_size))
         return session(opened, *rest, **options)
 
-    monkeypatch.setattr(embed.onnxruntime, "InferenceSession", swap_first)
+    monkeypatch.setattr(inference.onnxruntime, "InferenceSession", swap_first)
     encoder = embed.load(copy, threads=1)
     assert hashlib.sha256(path.read_bytes()).hexdigest() != copy.card.file("model.onnx").sha256
     assert np.array_equal(encoder.encode(["pump"]), expected)

@@ -92,6 +92,8 @@ def test_the_page_is_that_of_the_quote_where_a_passage_runs_over():
     class Second:
         """Reads the part of the passage that stands on the second page."""
 
+        name, weight = "second", 0.0
+
         def read(self, question, passages):
             return tuple(Reading(1.0, (p.text.index("seal is"), len(p.text)), 1.0) for p in passages)
 
@@ -101,6 +103,48 @@ def test_the_page_is_that_of_the_quote_where_a_passage_runs_over():
     assert found.passages[0].page == 1
     assert found.evidence is not None
     assert found.evidence.page == 2
+
+
+class Expert:
+    """A trained reader that knows which passage answers."""
+
+    name, weight = "expert", 0.5
+
+    def __init__(self, mark):
+        self.mark, self.read_of = mark, 0
+
+    def read(self, question, passages):
+        self.read_of = len(passages)
+        knows = [self.mark in passage.text for passage in passages]
+        return tuple(
+            Reading(float(yes), (0, len(passage.text)), float(yes))
+            for yes, passage in zip(knows, passages, strict=True)
+        )
+
+
+def test_a_trained_reader_brings_its_passage_forward_and_is_quoted():
+    pages = [[f"The pump head is noted here for pump head {n}. {FILL}"] for n in range(14)]
+    store, encoder = stored(("manual", pages))
+    question = "Where is the pump head noted?"
+    plain = Retriever(store, encoder).retrieve(question)
+    assert plain.evidence is not None
+    last = plain.passages[-1]
+    expert = Expert(last.text)
+    found = Retriever(store, encoder, expert).retrieve(question)
+    assert expert.read_of == PASSAGES
+    assert found.passages[0].page == last.page
+    assert {passage.chunk for passage in found.passages} == {passage.chunk for passage in plain.passages}
+    scores = [passage.score for passage in found.passages]
+    assert scores == sorted(scores, reverse=True)
+    assert found.evidence is not None
+    assert (found.evidence.n, found.evidence.page) == (1, last.page)
+    assert found.near == plain.near
+
+
+def test_nothing_is_read_where_the_answer_is_refused(manual):
+    expert = Expert("pump")
+    assert Retriever(*manual, expert).retrieve("Which composer wrote the ninth symphony?").evidence is None
+    assert expert.read_of == 0
 
 
 def test_a_crowded_page_leaves_room_for_others():
