@@ -1,6 +1,7 @@
 """MiniLM safetensors -> ONNX, in float or in INT8, without torch: the same bytes on every machine.
 
-The graph ends in masked mean pooling and L2 normalisation, so its output is rows of unit vectors. The INT8
+An encoder's graph ends in masked mean pooling and L2 normalisation, so its output is rows of unit vectors; a
+reader's takes two texts in one row and ends in its heads. The INT8
 one quantizes every weight matrix per output channel and every activation row by itself at run time:
 
     x -> u8 row, row scale -> integer product -> float x row scale x channel scale + bias
@@ -169,18 +170,49 @@ def build(weights: Weights, shape: Shape, linear: Linear) -> bytes:
     Source: Devlin et al. 2018 for the encoder, Reimers and Gurevych 2019 for the pooling.
     """
     graph = Graph()
-    state = _embeddings(graph, weights, shape, linear)
+    first = _normalized(graph, weights, shape, "embeddings.LayerNorm", _summed(graph, weights, linear))
+    _pool(graph, _layers(graph, weights, shape, linear, first))
+    return _serialize(graph, ("input_ids", "attention_mask"), {"embedding": ["texts", shape.width]})
+
+
+def build_reader(weights: Weights, shape: Shape, linear: Linear) -> bytes:
+    """Build the cross-encoder (input_ids, attention_mask, token_type_ids: int64 (n, s)) -> spans, scores.
+
+    spans: float32 (n, s, 2), logits of start and end; scores: float32 (n, 2), logits of relevance and
+    answerability, from the first token. The heads stay in float: they are a thousandth of the work.
+    """
+    graph = Graph()
+    # What a token's type 1 adds to type 0, which `_summed` has.
+    types = weights["embeddings.token_type_embeddings.weight"]
+    rows = graph.op("Gather", [graph.constant("types", types - types[0]), "token_type_ids"])
+    summed = graph.op("Add", [_summed(graph, weights, linear), rows])
+    first = _normalized(graph, weights, shape, "embeddings.LayerNorm", summed)
+    state = _layers(graph, weights, shape, linear, first)
+    zero = graph.constant("zero", np.array(0, np.int64))
+    _head(graph, weights, "span", state, "spans")
+    _head(graph, weights, "scores", graph.op("Gather", [state, zero], axis=1), "scores")
+    inputs = ("input_ids", "attention_mask", "token_type_ids")
+    return _serialize(graph, inputs, {"spans": ["texts", "tokens", 2], "scores": ["texts", 2]})
+
+
+def _head(graph: Graph, weights: Weights, name: str, source: str, output: str) -> None:
+    weight = graph.constant(f"{name}.weight", weights[f"heads.{name}.weight"].T)
+    product = graph.op("MatMul", [source, weight])
+    logits = graph.op("Add", [product, graph.constant(f"{name}.bias", weights[f"heads.{name}.bias"])])
+    graph.nodes.append(helper.make_node("Identity", [logits], [output], name=output))
+
+
+def _layers(graph: Graph, weights: Weights, shape: Shape, linear: Linear, state: str) -> str:
     mask = graph.op("Cast", ["attention_mask"], to=TensorProto.INT32)
     for number in range(shape.layers):
         state = _attention(graph, weights, shape, linear, f"encoder.layer.{number}.", state, mask)
         state = _feed_forward(graph, weights, shape, linear, f"encoder.layer.{number}.", state)
-    _pool(graph, state)
-    return _serialize(graph, shape)
+    return state
 
 
-def _embeddings(graph: Graph, weights: Weights, shape: Shape, linear: Linear) -> str:
+def _summed(graph: Graph, weights: Weights, linear: Linear) -> str:
     words = linear.table(graph, "words", weights["embeddings.word_embeddings.weight"])
-    # One text at a time: its token type is always 0, so that row joins the positions.
+    # Of one text alone the token type is always 0, so that row joins the positions.
     places = (
         weights["embeddings.position_embeddings.weight"]
         + weights["embeddings.token_type_embeddings.weight"][0]
@@ -188,7 +220,7 @@ def _embeddings(graph: Graph, weights: Weights, shape: Shape, linear: Linear) ->
     length = graph.op("Shape", ["input_ids"], start=1, end=2)
     start = graph.constant("start", np.array([0], np.int64))
     positions = graph.op("Slice", [graph.constant("positions", places), start, length])
-    return _normalized(graph, weights, shape, "embeddings.LayerNorm", graph.op("Add", [words, positions]))
+    return graph.op("Add", [words, positions])
 
 
 def _attention(
@@ -245,13 +277,10 @@ def _pool(graph: Graph, state: str) -> None:
     graph.nodes.append(helper.make_node("Identity", [unit], ["embedding"], name="embedding"))
 
 
-def _serialize(graph: Graph, shape: Shape) -> bytes:
-    tokens = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["texts", "tokens"])
-        for name in ("input_ids", "attention_mask")
-    ]
-    output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["texts", shape.width])
-    body = helper.make_graph(graph.nodes, "encoder", tokens, [output], list(graph.constants.values()))
+def _serialize(graph: Graph, inputs: Sequence[str], outputs: Mapping[str, list[str | int]]) -> bytes:
+    given = [helper.make_tensor_value_info(name, TensorProto.INT64, ["texts", "tokens"]) for name in inputs]
+    made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, axes) for name, axes in outputs.items()]
+    body = helper.make_graph(graph.nodes, "encoder", given, made, list(graph.constants.values()))
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, MICROSOFT_OPSET)]
     model = helper.make_model(body, opset_imports=opsets, ir_version=IR_VERSION, producer_name="appliance")
     return bytes(model.SerializeToString(deterministic=True))
@@ -286,16 +315,19 @@ def check_pooling(config: bytes) -> None:
 
 
 def main() -> None:
-    """Convert FOLDER (model.safetensors, config.json, pooling.json); the last line of stdout is JSON."""
+    """Convert FOLDER (model.safetensors, config.json; an encoder's pooling.json); prints one JSON line."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--type", choices=("float", "int8"), default="int8")
+    parser.add_argument("--kind", choices=("embedding", "reader"), default="embedding")
     arguments = parser.parse_args()
     shape = read_shape((arguments.folder / "config.json").read_bytes())
-    check_pooling((arguments.folder / "pooling.json").read_bytes())
+    if arguments.kind == "embedding":
+        check_pooling((arguments.folder / "pooling.json").read_bytes())
     linear = IntegerLinear() if arguments.type == "int8" else Linear()
-    model = build(load_file(arguments.folder / "model.safetensors"), shape, linear)
+    make = build if arguments.kind == "embedding" else build_reader
+    model = make(load_file(arguments.folder / "model.safetensors"), shape, linear)
     durable.replace(arguments.output, model, mode=0o644)
     digest = hashlib.sha256(model).hexdigest()
     print(json.dumps({"file": arguments.output.name, "bytes": len(model), "sha256": digest}))

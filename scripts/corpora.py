@@ -9,7 +9,10 @@ from pathlib import Path
 
 from appliance import config, embed, models
 from appliance.embed import Encoder
+from appliance.errors import ModelMissing
 from appliance.ingest.chunk import chunks
+from appliance.retrieve import cross
+from appliance.retrieve.reader import TrainedReader
 from appliance.types import Draft, Parsed, chunk_input
 from appliance.vault.folder import create_vault
 from appliance.vault.store import Store
@@ -23,6 +26,16 @@ def load_encoder() -> Encoder:
     """
     settings = config.load()
     return embed.load(models.find(settings.embedding, settings.model_folders), threads=settings.cores)
+
+
+def load_reader() -> TrainedReader | None:
+    """Load the trained reader; None where none is configured or installed."""
+    settings = config.load()
+    try:
+        found = models.find(settings.reader, settings.model_folders)
+    except ModelMissing:
+        return None
+    return cross.load(found, threads=settings.cores)
 
 
 def store_of(documents: Iterable[tuple[str, Parsed]], encoder: Encoder, folder: Path) -> Store:

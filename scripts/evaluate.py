@@ -34,7 +34,7 @@ from appliance.ingest.parse.nursery import Nursery, parse_file
 from appliance.ingest.pipeline import Ingest
 from appliance.retrieve.retriever import Retriever
 from appliance.vault.folder import create_vault
-from scripts.corpora import load_encoder
+from scripts.corpora import load_encoder, load_reader
 
 OWN = Path(__file__).parent.parent / "tests" / "vectors" / "epanet_questions.jsonl"
 MANUAL = "documents/doc_epanet/User_Manual/EPANET_Users_Manual_2.2.0.pdf"
@@ -208,7 +208,7 @@ def _through_retriever(files: Sequence[Path], questions: Sequence[str]) -> Itera
         )
         ingest = Ingest(store, encoder, lambda path: parse_file(nursery, path), time.monotonic)
         print(list(ingest.add(files, stop=threading.Event()))[-1], flush=True)
-        retriever = Retriever(store, encoder)
+        retriever = Retriever(store, encoder, load_reader())
         retriever.retrieve("warm up")
         for question in questions:
             began = time.perf_counter()

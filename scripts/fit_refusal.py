@@ -61,8 +61,8 @@ def main() -> None:
     seen = np.array([row[0] for row in rows])
     labels = np.array([row[1] == "own" for row in rows], dtype=np.float64)
     weights = np.where(labels == 1, 0.5 / labels.sum(), 0.5 / (1 - labels).sum()) * len(labels)
-    beta = _fitted(seen, labels, weights)
-    scores = 1 / (1 + np.exp(-_with_one(seen) @ beta))
+    beta = fitted(seen, labels, weights)
+    scores = 1 / (1 + np.exp(-with_one(seen) @ beta))
     threshold = float(np.quantile(scores[labels == 1], FALSE_REFUSALS))
     for kind in ("own", "same subject", "other subject"):
         chosen = np.array([row[1] == kind for row in rows])
@@ -102,9 +102,9 @@ def _sample(questions: Sequence[str]) -> list[str]:
     return [questions[index] for index in order]
 
 
-def _fitted(seen: Floats, labels: Floats, weights: Floats) -> Floats:
+def fitted(seen: Floats, labels: Floats, weights: Floats) -> Floats:
     """Return the coefficients, bias first: a ridge logistic regression by Newton's method."""
-    rows = _with_one(seen)
+    rows = with_one(seen)
     penalty = RIDGE * np.diag([0.0] + [1.0] * seen.shape[1])
     beta = np.zeros(rows.shape[1])
     for _ in range(50):
@@ -115,7 +115,8 @@ def _fitted(seen: Floats, labels: Floats, weights: Floats) -> Floats:
     return beta
 
 
-def _with_one(seen: Floats) -> Floats:
+def with_one(seen: Floats) -> Floats:
+    """Put a column of ones in front, for the bias."""
     return np.hstack([np.ones((len(seen), 1)), seen])
 
 

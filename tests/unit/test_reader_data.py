@@ -1,0 +1,72 @@
+"""Examples for the reader: spans that hold the answer, negatives that do not, one split for ever."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scripts import reader_data
+from scripts.reader_sources import SOURCES, Asked
+
+TEXT = " ".join(f"Sentence number {n} tells of valve V-{n} and its spring." for n in range(60))
+OTHER = " ".join(f"Paragraph {n} is about the valve as well but names none." for n in range(30))
+
+
+def asked(answer="valve V-31", text=TEXT, document="d/1"):
+    at = text.index(answer)
+    span = (at, at + len(answer))
+    return Asked("squad", document, "Valves", "Which valve has number 31?", text, span, at, 1, 1, (answer,))
+
+
+def test_pieces_cover_the_text_and_are_literal():
+    text = f"  \n{TEXT}"
+    spans = reader_data.pieces(text)
+    assert len(spans) > 2
+    assert "".join(text[a:b] for a, b in spans).replace(" ", "") == TEXT.replace(" ", "")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_span_still_holds_its_answer_and_no_negative_does(seed):
+    rng = np.random.default_rng(seed)
+    unrelated = Asked("squad", "d/2", "Books", "What of paragraph 3?", OTHER, None, 0, -1, 0, ())
+    found = list(reader_data.examples([asked(), unrelated], rng))
+    assert found
+    for each in found:
+        if each.span:
+            assert each.text[slice(*each.span)] == "valve V-31"
+        elif each.relevant == 0:
+            assert "valve V-31" not in each.text
+            assert each.answerable == 0
+
+
+def test_a_twin_keeps_its_passage_has_no_span_and_says_nothing_of_relevance():
+    twin = Asked("squad", "d/1", "V", "Which valve has no number?", TEXT, None, TEXT.index("V-31"), -1, 0, ())
+    (found,) = reader_data.examples([twin], np.random.default_rng(1))
+    assert (found.span, found.relevant, found.answerable) == (None, -1, 0)
+    assert "V-31" in found.text
+
+
+def test_rough_questions_keep_most_of_their_letters():
+    rng = np.random.default_rng(3)
+    question = "What is the shut-off head of the pump?"
+    made = {reader_data.roughened(question, rng) for _ in range(200)}
+    assert question in made
+    assert question.rstrip("?") in made
+    kept = [set(text.rstrip("?").split()) & set(question.rstrip("?").split()) for text in made]
+    assert min(map(len, kept)) >= 2  # "shut-off head pump", of which one may be mistyped
+
+
+def test_the_split_is_by_document_and_about_a_twentieth():
+    names = [f"squad/{n}" for n in range(4000)]
+    share = sum(map(reader_data.held_out, names)) / len(names)
+    assert 0.03 < share < 0.07
+    assert [reader_data.held_out(name) for name in names] == [reader_data.held_out(name) for name in names]
+
+
+@pytest.mark.parametrize("source", ["natural", "covid", "policy", "squad"])
+def test_the_answers_of_the_real_sets_stand_where_they_are_said_to(source, shared_data):
+    found = [each for _, each in zip(range(300), SOURCES[source](shared_data / "train"), strict=False)]
+    spans = [each for each in found if each.span]
+    assert len(spans) > 100
+    assert all(each.text[slice(*each.span)].strip() == each.answers[0] for each in spans if source == "squad")
+    assert all(each.text[slice(*each.span)] for each in spans)
