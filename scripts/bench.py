@@ -29,8 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts import fetch
-from scripts.arms import Outcome, Said, run
-from scripts.figures import Line, Spread, percentile, record, spread, table
+from scripts.bench_arms import Outcome, Said, run
+from scripts.bench_figures import Line, Spread, percentile, record, spread, table
 
 ROOT = Path(__file__).parent.parent
 QUESTIONS = "dev/northwind_pdf_qa/qa.jsonl"
@@ -47,7 +47,7 @@ SIZE = 900
 """The most characters of a chunk of the peer: over these documents 711 on average then, and ours have 708."""
 WARM_UP = 20
 """Questions asked before any counts. Each question is asked once, so that no answer can have been kept."""
-MAKES_VAULTS = ("scripts/fill.py", "appliance/ingest/chunk.py", "appliance/vault/schema.py")
+MAKES_VAULTS = ("scripts/bench_fill.py", "appliance/ingest/chunk.py", "appliance/vault/schema.py")
 """Files whose change makes the large vault anew."""
 
 
@@ -91,12 +91,18 @@ class Bench:
 
     def ours(self, job: str, home: Path, inputs: Sequence[str]) -> Outcome:
         """Run one job in a process of ours."""
-        return run([sys.executable, "-P", "-m", "scripts.ours", job, str(home), *inputs], cwd=ROOT)
+        return run([sys.executable, "-P", "-m", "scripts.bench_ours", job, str(home), *inputs], cwd=ROOT)
 
     def peer(self, job: str, store: Path, inputs: Sequence[str]) -> Outcome:
         """Run one job in a process of the peer's."""
         # -P: the folder of the script holds modules with the names of others' packages.
-        command = [str(ROOT / ".cache/peer/bin/python"), "-P", str(ROOT / "scripts/peer.py"), job, str(store)]
+        command = [
+            str(ROOT / ".cache/peer/bin/python"),
+            "-P",
+            str(ROOT / "scripts/bench_peer.py"),
+            job,
+            str(store),
+        ]
         return run([*command, *inputs, "--model", str(self.model), "--size", str(SIZE)], cwd=ROOT)
 
     def new_home(self, name: str) -> Path:
@@ -242,7 +248,14 @@ def large_home(bench: Bench) -> Path:
             shutil.rmtree(old)
         building = bench.new_home("building")
         bench.ours("ingest", building, bench.documents())
-        fill = [sys.executable, "-m", "scripts.fill", str(building), str(bench.plan.large), str(bench.data)]
+        fill = [
+            sys.executable,
+            "-m",
+            "scripts.bench_fill",
+            str(building),
+            str(bench.plan.large),
+            str(bench.data),
+        ]
         subprocess.run(fill, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
         building.rename(home)
     return home

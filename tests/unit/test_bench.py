@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from appliance.types import Block
-from scripts import bench, fill
-from scripts.arms import Look, Outcome, Said, run, tree
+from scripts import bench
+from scripts import bench_fill as fill
 from scripts.bench import WARM_UP, Turns
-from scripts.figures import Line, Spread, percentile, record, spread, table
+from scripts.bench_arms import Look, Outcome, Said, run, tree
+from scripts.bench_figures import Line, Spread, percentile, record, spread, table
 
 
 def one(value: float) -> Spread:

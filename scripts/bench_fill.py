@@ -28,7 +28,7 @@ from appliance.sentences import split
 from appliance.types import Block, Draft, Matrix, Parsed, Vector, chunk_input
 from appliance.vault.folder import open_vault
 from appliance.vault.store import Store
-from scripts.ours import PASSPHRASE, VAULT
+from scripts.bench_ours import PASSPHRASE, VAULT
 
 CHARACTERS = 35_000
 """Of one added document: about fifty chunks."""
@@ -105,7 +105,7 @@ def fill(store: Store, encoder: embed.Encoder, documents: Iterator[Draft], *, si
 
 
 def main() -> None:
-    """Fill the vault in HOME, which scripts/ours.py made; the last line of stdout is one JSON line."""
+    """Fill the vault in HOME, which scripts/bench_ours.py made; the last line of stdout is one JSON line."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("home", type=Path)
     parser.add_argument("size", type=int)

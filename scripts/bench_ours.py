@@ -1,9 +1,9 @@
 """PDFs -> a vault, through the worker as every front end does -> JSON lines: our arm of scripts/bench.py.
 
-It imports what the command line imports and no engine. It speaks as scripts/peer.py does.
+It imports what the command line imports and no engine. It speaks as scripts/bench_peer.py does.
 
-    python -m scripts.ours ingest HOME FILE...     makes the vault; ready, stored, text
-    python -m scripts.ours serve HOME QUESTIONS    unlocks it; ready, then one "evidence" for each line
+    python -m scripts.bench_ours ingest HOME FILE...     makes the vault; ready, stored, text
+    python -m scripts.bench_ours serve HOME QUESTIONS    unlocks it; ready, then one "evidence" for each line
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """PDFs -> LangChain + Chroma + sentence-transformers -> JSON lines: the other arm of scripts/bench.py.
 
 Runs with the interpreter of its own environment (scripts/runs/bench.sh makes it) and imports nothing of the
-appliance, so that neither side pays for the other's modules. It speaks as scripts/ours.py does.
+appliance, so that neither side pays for the other's modules. It speaks as scripts/bench_ours.py does.
 
-    peer.py ingest STORE FILE...     ready, stored
-    peer.py serve STORE QUESTIONS    ready, then one "evidence" for each line of QUESTIONS
+    bench_peer.py ingest STORE FILE...     ready, stored
+    bench_peer.py serve STORE QUESTIONS    ready, then one "evidence" for each line of QUESTIONS
 """
 
 from __future__ import annotations
