@@ -92,11 +92,11 @@ def _load_encoder(config: Config) -> Encoder:
 
 
 def _load_reader(config: Config) -> TrainedReader | None:
+    if not config.reader:
+        return None
     # Imported here for the same reason.
     from appliance.retrieve.cross import load
 
-    if not config.reader:
-        return None
     try:
         found = models.find(config.reader, config.model_folders)
     except ModelMissing:

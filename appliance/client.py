@@ -87,7 +87,7 @@ class Client:
         return self._events("add", paths=[str(path.absolute()) for path in paths])
 
     def documents(self) -> tuple[Document, ...]:
-        """Return every document, by name."""
+        """Return every document as it was added, and behind them those whose adding was interrupted."""
         return self._one("documents")  # type: ignore[no-any-return]
 
     def pages(self, document_id: int) -> tuple[DocumentPage, ...]:
