@@ -1,0 +1,110 @@
+"""The facade's promises: evidence before the first word, checked words only, and a plain refusal."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from dataclasses import replace
+
+import pytest
+
+from appliance.assistant import UNFINISHED, Assistant, Engines
+from appliance.errors import Cancelled
+from appliance.types import Answer, Answered, Delta, Event, EvidenceFound, Retrieved
+from tests.fakes import FakeEncoder, FakeGenerator, FakeStore
+from tests.stores import ENCODER, a_draft
+
+GREASE = "Every 500 hours the bearings of the pump are greased with 15 g of lithium grease."
+PAINT = "The fence of the station is painted green every second spring by the crew."
+QUESTION = "Every how many hours are the bearings of the pump greased with lithium grease?"
+
+
+class FakeEngines(Engines):
+    """Engines that are there at once."""
+
+    def __init__(self, generator: FakeGenerator | None) -> None:
+        self._writer = generator
+        self._fake = FakeEncoder()
+
+    def encoder(self):
+        return self._fake
+
+    def reader(self):
+        return None
+
+    def generator(self):
+        done = Future()
+        done.set_result(self._writer)
+        return done
+
+
+def an_assistant(draft: str | None) -> Assistant:
+    store = FakeStore()
+    stored = a_draft(GREASE, PAINT)
+    resume = store.begin(stored, model=ENCODER)
+    vectors = FakeEncoder().encode([chunk.text for chunk in stored.chunks])
+    store.append(resume.document_id, stored.chunks, vectors)
+    store.finish(resume.document_id)
+    return Assistant(store, FakeEngines(None if draft is None else FakeGenerator(draft)))
+
+
+def events(draft: str | None, question: str = QUESTION) -> list[Event]:
+    return list(an_assistant(draft).ask(question, stop=threading.Event()))
+
+
+def answered(draft: str | None, question: str = QUESTION) -> Answer:
+    last = events(draft, question)[-1]
+    assert isinstance(last, Answered)
+    return last.answer
+
+
+def test_the_evidence_comes_before_the_first_word_and_the_answer_last():
+    kinds = [type(event) for event in events(GREASE)]
+    assert kinds[:3] == [Retrieved, EvidenceFound, Delta]
+    assert kinds[-1] is Answered
+
+
+def test_true_words_beside_the_point_give_way_to_the_quote():
+    answer = answered(PAINT)
+    assert answer.answer == f"{GREASE} [{answer.citations[0].n}]"
+    assert PAINT.rstrip(".") in answer.unsupported[-1]
+
+
+def test_invented_words_give_way_to_the_quote_and_are_listed():
+    answer = answered("The bearings are greased every 900 hours.")
+    assert answer.answer.startswith(GREASE)
+    assert answer.unsupported == ("The bearings are greased every 900 hours.",)
+
+
+def test_a_model_that_runs_on_is_stopped():
+    written = "".join(event.text for event in events("One. Two three. " * 40) if isinstance(event, Delta))
+    assert len(written.split()) < 20
+
+
+def test_without_a_generator_the_quote_answers():
+    answer = answered(None)
+    assert answer.answer.startswith(GREASE)
+    assert answer.models.generator is None
+
+
+def test_what_is_not_there_is_refused_without_evidence_or_words():
+    found = events(GREASE, "Who composed Lohengrin?")
+    assert [type(event) for event in found] == [Retrieved, Answered]
+    assert found[-1].answer.abstained
+    assert found[-1].answer.citations == ()
+
+
+def test_a_stop_ends_the_question_without_an_answer():
+    stop = threading.Event()
+    asked = an_assistant(GREASE).ask(QUESTION, stop=stop)
+    assert [type(next(asked)), type(next(asked))] == [Retrieved, EvidenceFound]
+    stop.set()
+    with pytest.raises(Cancelled):
+        list(asked)
+
+
+def test_an_unfinished_document_is_listed_as_such():
+    store = FakeStore()
+    store.begin(replace(a_draft("one", "two"), lost=("page 3",)), model=ENCODER)
+    (listed,) = Assistant(store, FakeEngines(None)).documents()
+    assert listed.lost == (UNFINISHED, "page 3")
