@@ -15,10 +15,11 @@ if [ ! -e "$train/.installed" ]; then
   "$train/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements/train.in
   touch "$train/.installed"
 fi
+workers=$(nproc)  # before the next line: nproc answers what OMP_NUM_THREADS says
 # One thread a worker, and memory that is kept instead of mapped anew for every tensor.
 export OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
 [ -e "$work/dev.safetensors" ] ||
   "$train/bin/python" -m scripts.reader_data --data "$data" --model "$body" --out "$work"
 nice -n 10 "$train/bin/python" -m scripts.train_reader \
-  --model "$body" --work "$work" --minutes "$minutes" --workers "$(nproc)"
+  --model "$body" --work "$work" --minutes "$minutes" --workers "$workers"
 .venv/bin/python -m scripts.convert "$work" "$work/model.onnx" --kind reader
