@@ -13,8 +13,10 @@ the same --work it goes on from the last checkpoint. Progress is JSON, one line 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ HEADS: Final = 5.0
 WARM: Final = 0.06
 DECAY: Final = 0.01
 ROUND_S: Final = 15.0
+_PR_SET_PDEATHSIG: Final = 1
 JUDGED: Final = 600
 JUDGE_EVERY: Final = 16
 JUDGE_LOSS: Final = 0.5
@@ -169,6 +172,8 @@ class Plan:
 
 def work(number: int, plan: Plan, shared: Shared) -> None:
     """Train replica `number` until the time is up."""
+    # Killed with the parent: orphans went on training, and wrote over the checkpoints of the next run (seen).
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     torch.set_num_threads(1)
     replica, train = Replica(plan.model, plan.taken), Data.read(plan.work / "train.safetensors")
     dev = Data.read(plan.work / "dev.safetensors")
