@@ -1,4 +1,4 @@
-"""bytes -> a file that is whole or not there, whatever happens to the power."""
+"""bytes -> a file that is whole or not there, whatever happens to the power; and its end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,30 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
+from typing import Final
 
-from appliance.errors import StorageFull
+from appliance.errors import StorageFull, UsageError
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the system refuses into our errors; no file's name is in the system's own words for it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StorageFull("No room left to write the vault.") from error
+        raise UsageError(
+            f"The vault's folder cannot be used: {error.strerror}.",
+            hint="Check its permissions, and where APPLIANCE_HOME leads.",
+        ) from error
 
 
 def replace(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -27,19 +48,68 @@ def replace(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL:
             raise StorageFull(f"No room left to write {path.name}.") from error
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Make a file's bytes, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def supersede(path: Path, data: bytes) -> None:
+    """Do as `replace`, then overwrite the bytes that were at `path` before: they held a key.
+
+    It cannot promise that the disk overwrites in place; a kill between the two leaves the old bytes in free
+    blocks.
+
+    Raises:
+        StorageFull: no room; `path` is as it was.
+    """
+    with path.open("r+b", buffering=0) if path.exists() else contextlib.nullcontext() as old:
+        replace(path, data)
+        if old is not None:
+            _blank(old)
+
+
+def shred(path: Path) -> None:
+    """Overwrite the file at `path` with zeros, in place and durably, then remove it; none there is no error.
+
+    It cannot promise that the disk overwrites in place (flash, copy-on-write, snapshots), nor reach copies.
+    """
+    if path.exists():
+        with path.open("r+b", buffering=0) as file:
+            _blank(file)
+        path.unlink()
+
+
+def require_room(folder: Path, needed: int) -> None:
+    """Check that `needed` bytes fit into `folder`'s file system.
+
+    Raises:
+        StorageFull: they do not; it says how many are missing.
+    """
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize
+    if free < needed:
+        raise StorageFull(
+            f"A second copy needs {_mebibytes(needed)} MiB of free space; {_mebibytes(free)} MiB are free."
+        )
+
+
+def _mebibytes(size: int) -> int:
+    return -(-size // (1 << 20))
+
+
+def _blank(file: FileIO) -> None:
+    file.write(bytes(os.fstat(file.fileno()).st_size))
+    os.fsync(file.fileno())
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -3,14 +3,19 @@
     ApplianceError                1   something unexpected
     ├── UsageError                2   the call makes no sense as it stands
     │   ├── VaultMissing          2
+    │   │   └── VaultErased       2   it was made unreadable on purpose
     │   ├── VaultExists           2
     │   └── VaultBusy             2   another process holds the vault
     ├── StorageFull               1   no room; nothing half-written is kept
     ├── ModelMissing              1   no such model is installed
+    ├── GeneratorDied             1   the process that writes answers ended; the quote stands
+    ├── NoRoom                    1   the prompt is longer than the model's context
     ├── WrongSecret               5   one message for every wrong secret
     ├── IntegrityError            6   what is on disk is not what was written
     │   ├── KeyFileError          6
     │   ├── StoreDamaged          6
+    │   ├── AuditDamaged          6
+    │   ├── RolledBack            6   authentic, but not the newest, or not where it belongs
     │   └── ModelMismatch         6
     ├── PolicyRefused             7
     │   └── SandboxUnavailable    7
@@ -57,6 +62,12 @@ class VaultMissing(UsageError):
     hint = "Make one with `appliance init`, or name another with --vault."
 
 
+class VaultErased(VaultMissing):
+    """Its keys were destroyed on purpose; no secret opens it any more."""
+
+    hint = "erased.json in its folder says when, and what erasing cannot promise. A backup can be restored."
+
+
 class VaultExists(UsageError):
     """A vault of that name is there already; it is left as it is."""
 
@@ -81,11 +92,21 @@ class ModelMissing(ApplianceError):
     hint = "Install the default models with `make models`; `appliance models` lists what is there."
 
 
+class GeneratorDied(ApplianceError):
+    """The process that writes answers ended; a question can still be answered by the quote."""
+
+    hint = "The vault is not affected. Ask again: it is started anew."
+
+
+class NoRoom(ApplianceError):
+    """The prompt leaves no room for an answer."""
+
+
 class WrongSecret(ApplianceError):
     """The secret opens no slot. One message whatever the reason, so that it tells an attacker nothing."""
 
     exit_code = 5
-    hint = "Check the vault's name and the passphrase, then try again. Nothing was changed."
+    hint = "Check the vault's name and the secret, then try again. Nothing was changed."
 
 
 class IntegrityError(ApplianceError):
@@ -101,6 +122,24 @@ class KeyFileError(IntegrityError):
 
 class StoreDamaged(IntegrityError):
     """The store fails its page authentication or its own consistency checks."""
+
+
+class RolledBack(IntegrityError):
+    """What is on disk was authentic once or elsewhere: an older state, or parts of two."""
+
+    hint = (
+        "Nothing was changed or answered from it. Keep the folder as it is and restore a backup beside it. "
+        "Only if you put an older copy back yourself: `appliance repair` accepts it as it is, on record."
+    )
+
+
+class AuditDamaged(IntegrityError):
+    """The audit log or its state is not what was written, or cannot be written to."""
+
+    hint = (
+        "What cannot be recorded is not done. Keep the folder as it is; `appliance audit verify` says more, "
+        "and `appliance repair` goes on with the log as it is, on record."
+    )
 
 
 class ModelMismatch(IntegrityError):

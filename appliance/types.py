@@ -305,6 +305,43 @@ class DocumentPage:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotInfo:
+    """One way to open a vault, as anybody who has its folder can read it. It is not authenticated.
+
+    `kdf` is Argon2id's cost (KiB, passes, lanes), None for an escrow slot; `officer` the fingerprint of its
+    public key, None for the others.
+    """
+
+    number: int
+    kind: str
+    created: datetime
+    kdf: tuple[int, int, int] | None
+    officer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """What a rewrite of a vault made: `dropped` slots open it no longer, `size` is the new store's, in bytes.
+
+    `digest` is its content digest: that of the store it was made from.
+    """
+
+    dropped: tuple[SlotInfo, ...]
+    size: int
+    seconds: float
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """How far one check of a verification has come."""
+
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One line of a verification or a posture report."""
 

@@ -125,6 +125,11 @@ class FakeStore:
         spans = zip(draft.page_starts, [*draft.page_starts[1:], len(draft.text)], strict=True)
         return tuple(DocumentPage(document, n, draft.text[a:b]) for n, (a, b) in enumerate(spans, 1))
 
+    def page_at(self, document_id, offset):
+        self.document(document_id)
+        starts = self._kept[document_id].draft.page_starts
+        return max(sum(start <= offset for start in starts), 1) if starts else None
+
     def begin(self, draft, *, model):
         _printable(draft)
         for document_id, kept in list(self._kept.items()):
@@ -221,7 +226,12 @@ class FakeStore:
     def set_setting(self, key, value):
         self._settings[key] = value
 
-    def check(self, *, full):
+    def leaf(self, chunk_id):
+        if chunk_id not in self._chunks:
+            raise UsageError("This chunk is not in the vault.")
+        return hashlib.sha256(repr((chunk_id, self._chunks[chunk_id][:2])).encode()).digest()[:16]
+
+    def check(self, *, full, progress=None):
         yield Check("memory", ok=True, detail="nothing to damage")
 
     def _ready(self):

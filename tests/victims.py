@@ -12,15 +12,17 @@ from collections.abc import Callable
 FINISHED, FAILED = 0, 3
 
 
-def killed_after(calls: int, act: Callable[[], object]) -> bool:
-    """Run `act` in a child that is killed at its `calls`-th call in the vault's code; tell whether it was."""
+def killed_after(calls: int, act: Callable[[], object], *, within: tuple[str, ...] = ("/vault/",)) -> bool:
+    """Run `act` in a child, killed at its `calls`-th call in files of these names; tell whether it was."""
 
     def suicidal() -> None:
         left = calls
 
         def count(frame, event, _argument) -> None:
             nonlocal left
-            if event in ("call", "c_call", "c_return") and "/vault/" in frame.f_code.co_filename:
+            if event in ("call", "c_call", "c_return") and any(
+                name in frame.f_code.co_filename for name in within
+            ):
                 left -= 1
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -28,7 +30,7 @@ def killed_after(calls: int, act: Callable[[], object]) -> bool:
         sys.setprofile(count)
         act()
 
-    status = _in_child(suicidal)
+    status = in_child(suicidal)
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == FAILED:
         raise AssertionError("the child failed by itself")
     return os.WIFSIGNALED(status)
@@ -45,10 +47,11 @@ def without_room(limit: int, act: Callable[[], object], *, expected: type[Except
             os._exit(FINISHED)
         os._exit(1)
 
-    return _in_child(cramped) == FINISHED
+    return in_child(cramped) == FINISHED
 
 
-def _in_child(act: Callable[[], object]) -> int:
+def in_child(act: Callable[[], object]) -> int:
+    """Run `act` in a child and return its wait status."""
     with warnings.catch_warnings():
         # Later Pythons warn of threads in the parent (numpy's); the child uses none of them.
         warnings.simplefilter("ignore", DeprecationWarning)

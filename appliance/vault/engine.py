@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import apsw
 import sqlite_vec
 
+from appliance import durable
 from appliance.errors import ApplianceError, StorageFull, StoreDamaged, UsageError, VaultBusy
 from appliance.vault.keyfile import Cipher
 
 Row = tuple[Any, ...]
+
+Tick = Callable[[], None]
 
 PAGE_BYTES: Final = 4096
 # Holds the vectors' pages of a coarse search at 100k chunks and what FTS5 touches; the default of 2 MiB made
 # searches 1.6 to 10 times slower under encryption (security.md, decision 2).
 _CACHE_KIB: Final = 128 * 1024
 _BUSY_MS: Final = 5000
+_OPEN: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
+_PROFILES: Final[dict[Cipher, str]] = {
+    "sqlcipher": "cipher=sqlcipher&legacy=4",  # as in _configure
+    "aegis": "cipher=aegis",
+    "chacha20": "cipher=chacha20",
+}
+_TICK_STEPS: Final = 10_000
 _OLDEST_SQLITE: Final = 3054000  # FTS5 memory corruption up to 3.53 (CVE-2026-119373, CVE-2026-119374)
 _TOKENIZER: Final = ("unicode61", "remove_diacritics", "2")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A changed row: what it was and what it is, None where it was not there; in place only what it was."""
+
+    table: str
+    rowid: int
+    before: Row | None
+    after: Row | None
+    in_place: bool
 
 
 class Database:
@@ -36,7 +61,8 @@ class Database:
             VaultBusy: another process keeps it locked.
         """
         with _translated():
-            self._connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+            # Absolute: no path of ours is then taken for a URI, which `copy_to` needs.
+            self._connection = apsw.Connection(str(path.absolute()), flags=_OPEN)
         try:
             with _translated(self._connection):
                 _configure(self._connection, cipher=cipher, key=key, salt=salt)
@@ -98,6 +124,24 @@ class Database:
         with _translated(self._connection):
             return self._connection.data_version(), self._connection.total_changes()
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return bool(self._connection.in_transaction)
+
+    def watch(self, tables: Collection[str], seen: Callable[[Change], None]) -> None:
+        """Tell `seen` each change of a row of `tables`, also those that FTS5 makes in its own tables.
+
+        Told before the change is made; of a transaction that is given up, nobody tells.
+        """
+
+        def told(update: apsw.PreUpdate) -> None:
+            if update.table_name in tables:
+                seen(Change(update.table_name, update.rowid, update.old, update.new, update.blob_write >= 0))
+
+        with _translated(self._connection):
+            self._connection.preupdate_hook(told)
+
     def words(self, text: str) -> list[str]:
         """Split `text` as the full-text index does: folded to lower case without accents, not stemmed."""
         return _tokens(self._split, text)
@@ -114,14 +158,42 @@ class Database:
         except VaultBusy:
             return
 
+    def copy_to(self, path: Path, *, cipher: Cipher, key: bytearray, salt: bytearray, tick: Tick) -> None:
+        """Write what is committed now as a new file at `path` under another key, and make it durable.
+
+        It is of one moment, whatever other processes write meanwhile. Rowids stay, free pages do not. `tick`
+        is called every few milliseconds; what it raises stops the copy.
+
+        Raises:
+            StorageFull: no room. Whatever it raises, the caller removes `path`.
+        """
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        # The one way in for a new file's key is a parameter of its URI. SQLite keeps that in memory.
+        target = f"file:{quote(str(path.absolute()))}?{_PROFILES[cipher]}&key=x'{key.hex()}{salt.hex()}'"
+
+        def never_stop() -> bool:
+            tick()
+            return False
+
+        self._connection.set_progress_handler(never_stop, _TICK_STEPS)
+        try:
+            self.run("VACUUM INTO ?", (target,))
+        finally:
+            self._connection.set_progress_handler(None)
+        durable.sync(path)
+
     def image(self) -> bytes:
         """Return the decrypted pages, free ones included: what a thief with the key would see."""
         with _translated(self._connection):
             return self._connection.serialize("main")
 
     def close(self) -> None:
-        """Close the connection; the last one moves the write-ahead log into the file."""
-        self._connection.close(force=True)
+        """Close the connection; the last one moves the write-ahead log into the file.
+
+        Where that fails the log stays, and with it whatever was committed.
+        """
+        with contextlib.suppress(apsw.Error):
+            self._connection.close(force=True)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[None]:
@@ -214,8 +286,13 @@ def _unopened(name: str) -> ApplianceError:
     )
 
 
+def _starved(name: str) -> ApplianceError:
+    return ApplianceError(f"There is not enough memory for this ({name}).")
+
+
 _TRANSLATIONS: Final[tuple[tuple[tuple[type[apsw.Error], ...], Callable[[str], ApplianceError]], ...]] = (
     ((apsw.FullError,), _full),
+    ((apsw.NoMemError,), _starved),
     ((apsw.BusyError, apsw.LockedError), _busy),
     ((apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError), _unopened),
 )

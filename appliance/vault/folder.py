@@ -2,81 +2,173 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
 from appliance import durable
-from appliance.errors import StorageFull, UsageError, VaultExists, VaultMissing
+from appliance.errors import VaultBusy, VaultExists
+from appliance.secret import Secret
 from appliance.vault import keys, store
-from appliance.vault.keyfile import DEFAULT_KDF, Cipher, Kdf, wipe
+from appliance.vault.erasure import refuse_erased
+from appliance.vault.keyfile import DEFAULT_KDF, Cipher, Kdf
 from appliance.vault.keys import Clock, DataKey
+from appliance.vault.lease import Lease, sole
 from appliance.vault.store import Store
 
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what the system refuses into our errors; no file's name is in the system's own words for it."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull("No room left to write the vault.") from error
-        raise UsageError(
-            f"The vault's folder cannot be used: {error.strerror}.",
-            hint="Check its permissions, and where APPLIANCE_HOME leads.",
-        ) from error
+WAL: Final = f"{store.FILE}-wal"
+NEXT: Final = "next"
+"""Where a rewrite builds the new store and its anchor (FORMAT.md, "Rewriting")."""
 
 
-@_translated()
+@durable.translated()
 def create_vault(
-    folder: Path, passphrase: bytearray, *, clock: Clock, kdf: Kdf = DEFAULT_KDF, cipher: Cipher = "sqlcipher"
+    folder: Path, secret: Secret, *, clock: Clock, kdf: Kdf = DEFAULT_KDF, cipher: Cipher = "sqlcipher"
 ) -> Store:
-    """Make a vault at `folder`, wipe `passphrase` and return the open store.
+    """Make a vault at `folder`, wipe `secret` and return the open store.
 
     It is built under another name beside `folder`, made durable and renamed: after a crash there is a whole
     vault or none. What a crash left behind is swept by the next creation.
 
     Raises:
         VaultExists: there is something at `folder`.
-        UsageError: the passphrase is empty or not UTF-8, `kdf` is out of bounds, the folder cannot be made.
+        UsageError: no vault can be made with this secret, `kdf` is out of bounds, the folder cannot be made.
         StorageFull: no room; nothing is left of it.
     """
+    try:
+        with making(folder) as temporary:
+            key = keys.create(temporary, secret, clock=clock, kdf=kdf, cipher=cipher)
+            store.create_store(temporary, key, clock=clock).close()
+    finally:
+        secret.wipe()
+    with ExitStack() as undo:
+        undo.callback(key.wipe)
+        undo.callback(Lease(folder).close)
+        return _opened(folder, key, clock, undo)
+
+
+@durable.translated()
+def open_vault(folder: Path, secret: Secret, *, clock: Clock) -> Store:
+    """Unlock the vault at `folder`, wipe `secret` and return the open store.
+
+    A rewrite that was killed is finished or taken back first.
+
+    Raises:
+        VaultMissing: there is none, or it was erased.
+        VaultBusy: another process is rewriting it.
+        WrongSecret: the secret does not open it.
+        KeyFileError, StoreDamaged: what is there is not what was written.
+    """
+    with ExitStack() as undo:
+        key = undo.enter_context(unlocked(folder, secret))
+        return _opened(folder, key, clock, undo)
+
+
+@contextmanager
+def unlocked(folder: Path, secret: Secret, *, alone: bool = False) -> Iterator[DataKey]:
+    """Unlock the vault at `folder`, while nobody else has it open where it must be `alone`; wipe `secret`.
+
+    Others may not rewrite it until this ends; then the key is wiped.
+
+    Raises:
+        VaultMissing, VaultBusy, WrongSecret, KeyFileError: as `open_vault` does.
+    """
+    with ExitStack() as undo:
+        undo.callback(secret.wipe)
+        with durable.translated():
+            refuse_erased(folder)
+            lease = sole(folder) if alone else _leased(folder)
+            undo.callback(lease.close)
+            key = keys.unlock(folder, secret)
+            undo.callback(key.wipe)
+            settle(folder, key)
+            if not alone:
+                lease.share()
+        yield key
+
+
+@contextmanager
+def making(folder: Path) -> Iterator[Path]:
+    """Give a new folder to fill, and put it at `folder`, durable and whole, unless something is raised.
+
+    Raises:
+        VaultExists: there is something at `folder`.
+    """
     if folder.exists():
-        wipe(passphrase)
         raise VaultExists(f"There is a vault {folder.name!r} already.")
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _sweep(folder)
     with _building(folder) as temporary:
-        key = keys.create(temporary, passphrase, clock=clock, kdf=kdf, cipher=cipher)
-        store.create_store(temporary, key, clock=clock).close()
+        yield temporary
         _publish(temporary, folder)
-    return _opened(folder, key, clock)
 
 
-@_translated()
-def open_vault(folder: Path, passphrase: bytearray, *, clock: Clock) -> Store:
-    """Unlock the vault at `folder`, wipe `passphrase` and return the open store.
+def settle(folder: Path, key: DataKey) -> None:
+    """Finish a rewrite that was committed, take back one that was not. The caller has the vault alone.
 
-    Raises:
-        VaultMissing: there is none.
-        WrongSecret: the passphrase does not open it.
-        KeyFileError, StoreDamaged: what is there is not what was written.
+    The commit was to put the new key file at `keys`. So if the new store is this key's, it goes into its
+    place; if the old one is, the rewrite never happened.
     """
-    if not folder.is_dir():
-        wipe(passphrase)
-        raise VaultMissing(f"There is no vault {folder.name!r}.")
-    return _opened(folder, keys.unlock(folder, passphrase), clock)
+    new = folder / NEXT
+    if not new.is_dir():
+        return
+    if _belongs(new, key):
+        keys.write(folder, keys.current(folder, key))
+        _install(new, folder)
+    elif _belongs(folder, key):
+        keys.write(folder, keys.current(folder, key))
+    else:
+        return  # neither: whatever this is, opening says so, and nothing of it is thrown away
+    shutil.rmtree(new)
+    durable.sync(folder)
 
 
-def _opened(folder: Path, key: DataKey, clock: Clock) -> Store:
+def _install(new: Path, folder: Path) -> None:
+    """Move anchor and store into their places, the store last: until then this can be done again."""
+    for name in (WAL, f"{store.FILE}-shm"):
+        (folder / name).unlink(missing_ok=True)  # the old store's: the new one must not take it for its own
+    for name in (store.ANCHOR, store.FILE):
+        if (new / name).exists():
+            (new / name).rename(folder / name)
+            durable.sync(folder)
+            durable.sync(new)
+
+
+def _belongs(folder: Path, key: DataKey) -> bool:
+    """Tell whether the store in `folder` is of this key: its first bytes are the key's page salt."""
+    path = folder / store.FILE
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(16) == bytes(key.page_salt())
+
+
+def _leased(folder: Path) -> Lease:
+    """Return a lease on the vault, unshared where a rewrite has to be settled."""
+    lease = Lease(folder)
+    crumbs = list(folder.glob(".*.tmp"))
+    unsettled = (folder / NEXT).exists()
+    if not (crumbs or unsettled):
+        return lease
+    alone = lease.alone()
+    if unsettled and not alone:
+        lease.close()
+        raise VaultBusy("Another process is opening the vault.", hint="Try again in a moment.")
+    for crumb in crumbs if alone else ():
+        durable.shred(crumb)  # a killed `durable.replace` left it: maybe a whole key file
+    return lease
+
+
+def _opened(folder: Path, key: DataKey, clock: Clock, undo: ExitStack) -> Store:
+    """Open the store, which then holds what `undo` would let go of."""
     opened = store.open_store(folder, key, clock=clock)
     opened.check_also(lambda: keys.check(folder, key))
+    opened.close_also(undo.pop_all().close)
     return opened
 
 
@@ -95,23 +187,15 @@ def _building(folder: Path) -> Iterator[Path]:
 
 def _publish(temporary: Path, folder: Path) -> None:
     for path in temporary.iterdir():
-        _sync(path)
-    durable.sync_folder(temporary)
+        durable.sync(path)
+    durable.sync(temporary)
     try:
         temporary.rename(folder)
     except OSError as error:
         if folder.exists():
             raise VaultExists(f"There is a vault {folder.name!r} already.") from error
         raise
-    durable.sync_folder(folder.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    durable.sync(folder.parent)
 
 
 def _sweep(folder: Path) -> None:

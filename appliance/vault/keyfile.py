@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -17,23 +18,29 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance.errors import KeyFileError, WrongSecret
+from appliance.secret import KINDS, Kind, wipe
+from appliance.vault import hybrid
 
 Cipher = Literal["sqlcipher", "aegis", "chacha20"]
-Label = Literal["page key", "page salt", "header mac", "mac tree", "audit log"]
-"""What is derived from the data key. The last two are reserved (FORMAT.md) and not used by this version."""
+Label = Literal["page key", "page salt", "header mac", "mac tree"]
+"""What is derived from the data key."""
 
 KEY_BYTES: Final = 32
 MAX_SLOTS: Final = 8
 _MAGIC: Final = b"APLKEYS\n"
 _VERSION: Final = 1
 _CIPHERS: Final[dict[int, Cipher]] = {1: "sqlcipher", 2: "aegis", 3: "chacha20"}
-_PASSPHRASE: Final = 1
+_ESCROW: Final = 8
 _PREFIX: Final = struct.Struct(">8sHH16sQ")
 _COUNT: Final = struct.Struct(">H")
-_SLOT: Final = struct.Struct(">HHHQIII16s12s48s")
-_SLOT_HEAD: Final = struct.Struct(">HH")
-_SLOT_OPEN: Final = _SLOT.size - 48 - 12
+_HEAD: Final = struct.Struct(">HHHQ")
+_DERIVED: Final = struct.Struct(">III16s12s48s")
+_SEALED_BYTES: Final = KEY_BYTES + hybrid.OVERHEAD_BYTES
+_OFFICER: Final = struct.Struct(f"{hybrid.PUBLIC_BYTES}s{_SEALED_BYTES}s")
+_UNCOUNTED: Final = 4
+"""A slot's length counts what follows its kind and length."""
 _MAC_BYTES: Final = 32
+MAX_BYTES: Final = _PREFIX.size + _COUNT.size + MAX_SLOTS * (_HEAD.size + _OFFICER.size) + _MAC_BYTES
 _MAX_SECONDS: Final = 253402300799  # 9999-12-31: what a datetime can still show
 
 
@@ -53,8 +60,9 @@ CEILING: Final = Kdf(1024 * 1024, 16, 16)
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One passphrase's way to the data key: `sealed` is the key under AES-256-GCM with `nonce`."""
+    """One secret's way to the data key: `sealed` is the key under AES-256-GCM with `nonce`."""
 
+    kind: Kind
     number: int
     created: int
     kdf: Kdf
@@ -64,18 +72,31 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Escrow:
+    """An officer's way to the data key: `sealed` is the key under HPKE to the `public` key kept beside it."""
+
+    number: int
+    created: int
+    public: bytes
+    sealed: bytes
+
+
+AnySlot = Slot | Escrow
+
+
+@dataclass(frozen=True, slots=True)
 class KeyFile:
     """A parsed key file, not yet authenticated. `created` in seconds since 1970."""
 
     cipher: Cipher
     vault: bytes
     created: int
-    slots: tuple[Slot, ...]
+    slots: tuple[AnySlot, ...]
     mac: bytes
 
 
-Derive = Callable[[Slot], bytearray]
-"""From a slot's salt and cost to the 32-byte key that seals it; it has the secret."""
+Unwrap = Callable[[KeyFile, AnySlot], bytearray | None]
+"""From a slot to the data key in it, or None; it has the secret."""
 
 
 def allowed(kdf: Kdf) -> bool:
@@ -94,8 +115,7 @@ def encode(file: KeyFile) -> bytes:
 
 def encode_open(file: KeyFile) -> bytes:
     """Return what the header MAC covers: everything before it."""
-    slots = b"".join(_associated_slot(slot) + slot.nonce + slot.sealed for slot in file.slots)
-    return _prefix(file) + _COUNT.pack(len(file.slots)) + slots
+    return b"".join((_prefix(file), _COUNT.pack(len(file.slots)), *map(_slot_bytes, file.slots)))
 
 
 def parse(data: bytes) -> KeyFile:
@@ -123,19 +143,20 @@ def parse(data: bytes) -> KeyFile:
     return KeyFile(_CIPHERS[cipher], vault, created, slots, data[-_MAC_BYTES:])
 
 
-def open_with(file: KeyFile, derive: Derive) -> bytearray:
+def open_with(file: KeyFile, unwrap: Unwrap) -> bytearray:
     """Return the data key of an authentic `file`.
 
+    Every slot is tried even after one has opened: the time it takes does not tell which one it was.
+
     Raises:
-        WrongSecret: no slot opens with what `derive` gives.
+        WrongSecret: no slot opens with what `unwrap` knows.
         KeyFileError: a slot opened, but the header is not what was written with that key.
     """
-    for slot in file.slots:
-        data_key = _unseal(file, slot, derive(slot))
-        if data_key is not None:
-            authenticate(file, data_key)
-            return data_key
-    raise WrongSecret("This secret does not open the vault.")
+    opened = [data_key for slot in file.slots if (data_key := unwrap(file, slot)) is not None]
+    if not opened:
+        raise WrongSecret("This secret does not open the vault.")
+    authenticate(file, opened[0])
+    return opened[0]
 
 
 def authenticate(file: KeyFile, data_key: bytearray) -> None:
@@ -157,7 +178,33 @@ def sign(file: KeyFile, data_key: bytearray) -> bytes:
 
 def seal(file: KeyFile, slot: Slot, *, wrapping_key: bytearray, data_key: bytearray) -> bytes:
     """Return `data_key` under AES-256-GCM, bound to the vault, the cipher profile and the slot's metadata."""
-    return AESGCM(wrapping_key).encrypt(slot.nonce, data_key, _prefix(file) + _associated_slot(slot))
+    return AESGCM(wrapping_key).encrypt(slot.nonce, data_key, _bound(file, slot))
+
+
+def unseal(file: KeyFile, slot: Slot, wrapping_key: bytearray) -> bytearray | None:
+    """Return the data key in `slot`, None where it does not open, and wipe `wrapping_key`."""
+    data_key = bytearray(KEY_BYTES)
+    try:
+        AESGCM(wrapping_key).decrypt_into(slot.nonce, slot.sealed, _bound(file, slot), data_key)
+    except InvalidTag:
+        return None
+    finally:
+        wipe(wrapping_key)
+    return data_key
+
+
+def seal_to_officer(file: KeyFile, slot: Escrow, data_key: bytearray) -> bytes:
+    """Return `data_key` sealed to the slot's public key, bound to all that `seal` binds and to that key.
+
+    Raises:
+        ValueError: it is no public key.
+    """
+    return hybrid.seal(slot.public, data_key, info=_escrow_info(file, slot))
+
+
+def unseal_by_officer(file: KeyFile, slot: Escrow, private: bytearray) -> bytearray | None:
+    """Return the data key in `slot`, None where it does not open."""
+    return hybrid.unseal(private, slot.sealed, info=_escrow_info(file, slot))
 
 
 def derive_key(data_key: bytearray, file: KeyFile, label: Label, *, length: int) -> bytearray:
@@ -178,63 +225,76 @@ def _mac(file: KeyFile, data_key: bytearray) -> hmac.HMAC:
     return mac
 
 
-def _unseal(file: KeyFile, slot: Slot, wrapping_key: bytearray) -> bytearray | None:
-    data_key = bytearray(KEY_BYTES)
-    try:
-        AESGCM(wrapping_key).decrypt_into(
-            slot.nonce, slot.sealed, _prefix(file) + _associated_slot(slot), data_key
-        )
-    except InvalidTag:
-        return None
-    finally:
-        wipe(wrapping_key)
-    return data_key
-
-
-def wipe(secret: bytearray) -> None:
-    """Overwrite `secret` with zeros. Copies Python made on its way are out of reach (FORMAT.md, Limits)."""
-    secret[:] = bytes(len(secret))
-
-
 def _prefix(file: KeyFile) -> bytes:
     number = next(code for code, name in _CIPHERS.items() if name == file.cipher)
     return _PREFIX.pack(_MAGIC, _VERSION, number, file.vault, file.created)
 
 
-def _associated_slot(slot: Slot) -> bytes:
+def _bound(file: KeyFile, slot: AnySlot) -> bytes:
+    """Return what a slot's seal commits to: vault, cipher profile and everything of the slot but the seal."""
+    return _prefix(file) + _slot_open(slot)
+
+
+def _escrow_info(file: KeyFile, slot: Escrow) -> bytes:
+    return f"appliance vault {_VERSION} escrow".encode() + _bound(file, slot)
+
+
+def _slot_bytes(slot: AnySlot) -> bytes:
+    nonce = slot.nonce if isinstance(slot, Slot) else b""
+    return _slot_open(slot) + nonce + slot.sealed
+
+
+def _slot_open(slot: AnySlot) -> bytes:
+    if isinstance(slot, Escrow):
+        return _head(_ESCROW, slot, _OFFICER.size) + slot.public
+    kind = next(number for number, name in KINDS.items() if name == slot.kind)
     kdf = slot.kdf
-    fields = (slot.number, slot.created, kdf.memory, kdf.passes, kdf.lanes, slot.salt, b"", b"")
-    return _SLOT.pack(_PASSPHRASE, _SLOT.size - _SLOT_HEAD.size, *fields)[:_SLOT_OPEN]
+    cost = struct.pack(">III", kdf.memory, kdf.passes, kdf.lanes)
+    return _head(kind, slot, _DERIVED.size) + cost + slot.salt
 
 
-def _parse_slots(data: bytes, count: int) -> tuple[Slot, ...]:
-    slots: list[Slot] = []
+def _head(kind: int, slot: AnySlot, body: int) -> bytes:
+    return _HEAD.pack(kind, _HEAD.size - _UNCOUNTED + body, slot.number, slot.created)
+
+
+def _parse_slots(data: bytes, count: int) -> tuple[AnySlot, ...]:
+    slots: list[AnySlot] = []
     at = _PREFIX.size + _COUNT.size
     for _ in range(count):
-        slot = _parse_slot(data, at)
-        # Ascending numbers: one order only, and no slot twice.
-        if slots and slot.number <= slots[-1].number:
-            raise KeyFileError("The key file's slots are not in order.")
+        slot, at = _parse_slot(data, at)
         slots.append(slot)
-        at += _SLOT.size
+    # Ascending numbers: one order only, and no slot twice.
+    if any(former.number >= latter.number for former, latter in pairwise(slots)):
+        raise KeyFileError("The key file's slots are not in order.")
     if len(data) != at + _MAC_BYTES:
         raise KeyFileError("The key file does not end where it should.")
     return tuple(slots)
 
 
-def _parse_slot(data: bytes, at: int) -> Slot:
-    if len(data) < at + _SLOT.size:
+def _parse_slot(data: bytes, at: int) -> tuple[AnySlot, int]:
+    if len(data) < at + _HEAD.size:
         raise KeyFileError("The key file is cut short.")
-    kind, length, number, created, memory, passes, lanes, salt, nonce, sealed = _SLOT.unpack_from(data, at)
-    if kind != _PASSPHRASE or length != _SLOT.size - _SLOT_HEAD.size:
+    kind, length, number, created = _HEAD.unpack_from(data, at)
+    body = _OFFICER if kind == _ESCROW else _DERIVED
+    if kind not in KINDS or length != _HEAD.size - _UNCOUNTED + body.size:
         raise KeyFileError(f"The key file has a slot of an unknown kind ({kind}, {length} bytes).")
     _check_time(created)
-    kdf = Kdf(memory, passes, lanes)
+    at += _HEAD.size
+    if len(data) < at + body.size:
+        raise KeyFileError("The key file is cut short.")
+    if kind == _ESCROW:
+        public, sealed = _OFFICER.unpack_from(data, at)
+        return Escrow(number, created, public, sealed), at + body.size
+    memory, passes, lanes, salt, nonce, sealed = _DERIVED.unpack_from(data, at)
+    kdf = _checked(Kdf(memory, passes, lanes))
+    return Slot(KINDS[kind], number, created, kdf, salt, nonce, sealed), at + body.size
+
+
+def _checked(kdf: Kdf) -> Kdf:
     if not allowed(kdf):
-        raise KeyFileError(
-            f"The key file asks for a key derivation out of bounds ({memory} KiB, {passes}, {lanes})."
-        )
-    return Slot(number, created, kdf, salt, nonce, sealed)
+        cost = f"{kdf.memory} KiB, {kdf.passes}, {kdf.lanes}"
+        raise KeyFileError(f"The key file asks for a key derivation out of bounds ({cost}).")
+    return kdf
 
 
 def _check_time(seconds: int) -> None:

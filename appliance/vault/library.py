@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import bisect
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from appliance.errors import StoreDamaged, UsageError
-from appliance.types import Check, Document, DocumentPage, Hit, Matrix, Passage, Vector
-from appliance.vault import checks, schema
-from appliance.vault.coarse import CoarseIndex
-from appliance.vault.engine import Database, Row
+from appliance.errors import RolledBack, StoreDamaged, UsageError
+from appliance.types import Check, Chunk, Document, DocumentPage, Hit, Matrix, Passage, Vector
+from appliance.vault import checks, contents, schema
+from appliance.vault.checks import Progress, nothing
+from appliance.vault.coarse import Bits, CoarseIndex
+from appliance.vault.engine import Database
+from appliance.vault.ledger import Ledger, Sealed, listed
 
 COARSE: Final = 256
 _MAX_PHRASES: Final = 256
-_DOCUMENT: Final = "id, name, title, source, digest, size, chunks, added, lost, flags"
-_PAGES: Final = "(SELECT nullif(count(*), 0) FROM page WHERE page.document = document.id)"
-_LISTED: Final = "(SELECT value FROM json_each(?))"
 
 
 class Library:
     """The reading half of a vault. For one thread at a time; other processes may read and write meanwhile."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ledger: Ledger) -> None:
         self._database = database
-        self._coarse: tuple[tuple[int, int], CoarseIndex] | None = None
+        self._ledger = ledger
+        self._coarse: tuple[int, CoarseIndex] | None = None
 
     def close(self) -> None:
         """Close the store; the object is of no further use."""
@@ -38,11 +40,11 @@ class Library:
 
     def documents(self) -> tuple[Document, ...]:
         """Return all ready documents in the order in which they were added."""
-        return self._documents("state = 'ready' ORDER BY id", ())
+        return tuple(_document(sealed) for sealed in self._of("ready"))
 
     def unfinished(self) -> tuple[Document, ...]:
         """Return the documents whose adding was interrupted: nothing searches them, `remove` erases them."""
-        return self._documents("state = 'pending' ORDER BY id", ())
+        return tuple(_document(sealed) for sealed in self._of("pending"))
 
     def document(self, document_id: int) -> Document:
         """Return one ready document.
@@ -50,20 +52,21 @@ class Library:
         Raises:
             UsageError: there is none of that id.
         """
-        found = self._documents("id = ? AND state = 'ready'", (document_id,))
-        if not found:
+        with self._ledger.reading():
+            sealed = self._ledger.document(document_id)
+        if sealed is None or sealed.state != "ready":
             raise UsageError(
                 f"There is no document {document_id}.", hint="`appliance list` shows what there is."
             )
-        return found[0]
+        return _document(sealed)
 
     def by_source(self, source: str) -> Document | None:
         """Return the ready document from `source`, None where there is none."""
-        return next(iter(self._documents("source = ? AND state = 'ready'", (source,))), None)
+        return next((_document(sealed) for sealed in self._of("ready") if sealed.source == source), None)
 
     def by_digest(self, digest: str) -> Document | None:
         """Return the first ready document with the file hash `digest` (hex), None where there is none."""
-        return next(iter(self._documents("digest = ? AND state = 'ready' ORDER BY id", (digest,))), None)
+        return next((_document(sealed) for sealed in self._of("ready") if sealed.digest == digest), None)
 
     def text(self, document_id: int) -> str:
         """Return a ready document's canonical text.
@@ -71,8 +74,9 @@ class Library:
         Raises:
             UsageError: there is none of that id.
         """
-        self.document(document_id)
-        return str(self._database.value("SELECT text FROM document WHERE id = ?", (document_id,)))
+        with self._ledger.reading():
+            self.document(document_id)
+            return self._ledger.text(document_id)
 
     def pages(self, document_id: int) -> tuple[DocumentPage, ...]:
         """Return a ready document's text by pages; one page with `page` None where the format has none.
@@ -80,10 +84,9 @@ class Library:
         Raises:
             UsageError: there is none of that id.
         """
-        with self._database.reading():
+        with self._ledger.reading():
             document, text = self.document(document_id), self.text(document_id)
-            query = "SELECT start FROM page WHERE document = ? ORDER BY number"
-            starts = [start for (start,) in self._database.rows(query, (document_id,))]
+            starts = self._ledger.starts(document_id)
         if not starts:
             return (DocumentPage(document, None, text),)
         ends = [*starts[1:], len(text)]
@@ -92,11 +95,34 @@ class Library:
             for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1)
         )
 
+    def page_at(self, document_id: int, offset: int) -> int | None:
+        """Return the page of a ready document on which the character `offset` of its text stands.
+
+        None where the format has no pages. The text is not read.
+
+        Raises:
+            UsageError: there is no document of that id.
+        """
+        with self._ledger.reading():
+            self.document(document_id)
+            starts = self._ledger.starts(document_id)
+        return max(bisect.bisect_right(starts, offset), 1) if starts else None
+
     # Searching
+
+    def prepare(self) -> None:
+        """Read and verify what the first search would otherwise wait for: the words index, signs and leaves.
+
+        Raises:
+            RolledBack: something of it is not what was stored last.
+        """
+        with self._ledger.reading():
+            self._ledger.trust_words()
+            self._signs()
 
     def chunk_count(self) -> int:
         """Return the number of chunks of ready documents."""
-        return int(self._database.value("SELECT ifnull(sum(chunks), 0) FROM document WHERE state = 'ready'"))
+        return sum(sealed.chunks for sealed in self._of("ready"))
 
     def analyse(self, text: str) -> list[str]:
         """Split `text` into the words the index knows: folded, not stemmed.
@@ -110,7 +136,9 @@ class Library:
 
         A term that is several words to the index counts as its rarest; one that is none counts 0.
         """
-        return {term: self._frequency(term) for term in terms}
+        with self._ledger.reading():
+            self._ledger.trust_words()
+            return {term: self._frequency(term) for term in terms}
 
     def match(self, query: Sequence[Sequence[str]], limit: int) -> list[tuple[int, float]]:
         """Return up to `limit` (chunk id, score), best first, of chunks with at least one of the phrases.
@@ -121,16 +149,15 @@ class Library:
         phrases = [phrase for phrase in (_quoted(words) for words in query[:_MAX_PHRASES]) if phrase]
         if not phrases or limit < 1:
             return []
-        rows = self._database.rows(
-            """
-            SELECT rowid, -rank FROM words
-            WHERE words MATCH ? AND rowid NOT IN (
-                SELECT chunk.id FROM chunk JOIN document ON document.id = chunk.document
-                WHERE document.state = 'pending')
-            ORDER BY rank LIMIT ?
-            """,
-            (" OR ".join(phrases), limit),
-        )
+        with self._ledger.reading():
+            self._ledger.trust_words()
+            rows = self._database.rows(
+                """
+                SELECT rowid, -rank FROM words
+                WHERE words MATCH ? AND rowid NOT IN (SELECT value FROM json_each(?)) ORDER BY rank LIMIT ?
+                """,
+                (" OR ".join(phrases), listed(self._pending_chunks()), limit),
+            )
         return [(int(chunk), float(score)) for chunk, score in rows]
 
     def nearest(self, vector: Vector, limit: int, *, coarse: int = COARSE) -> list[tuple[int, float]]:
@@ -142,9 +169,8 @@ class Library:
             UsageError: not a finite unit vector of 384 dimensions.
         """
         check_vectors(np.asarray(vector)[None, :], 1)
-        with self._database.reading():
-            candidates = self._signs().nearest(vector, max(coarse, limit))
-            found = self._vectors(candidates)
+        with self._ledger.reading():
+            found = self._ledger.vectors(self._signs().nearest(vector, max(coarse, limit)))
         if not found or limit < 1:
             return []
         ids = np.fromiter(found, dtype=np.int64)
@@ -158,8 +184,8 @@ class Library:
         Raises:
             UsageError: one of them is not there.
         """
-        with self._database.reading():
-            found = self._vectors(chunk_ids)
+        with self._ledger.reading():
+            found = self._ledger.vectors(chunk_ids)
         if any(chunk not in found for chunk in chunk_ids):
             raise UsageError("One of these chunks is not in the vault.")
         return np.array([found[chunk] for chunk in chunk_ids], dtype=np.float32).reshape(
@@ -168,45 +194,83 @@ class Library:
 
     def passages(self, hits: Sequence[Hit]) -> tuple[Passage, ...]:
         """Return what the hits point at, in their order; a chunk removed meanwhile is left out."""
-        rows = self._database.rows(
-            f"""
-            SELECT chunk.id, document.id, document.name, chunk.page, chunk.heading, chunk.lead, chunk.text,
-                   chunk.start
-            FROM chunk JOIN document ON document.id = chunk.document
-            WHERE chunk.id IN {_LISTED} AND document.state = 'ready'
-            """,  # noqa: S608
-            (_list(hit.chunk for hit in hits),),
+        with self._ledger.reading():
+            found = self._ledger.chunks([hit.chunk for hit in hits])
+            owners = {number: self._ledger.document(number) for number, _ in found.values()}
+        return tuple(
+            _passage(hit, owner, chunk)
+            for hit in hits
+            if hit.chunk in found
+            for number, chunk in (found[hit.chunk],)
+            if (owner := owners[number]) is not None and owner.state == "ready"
         )
-        found = {row[0]: row for row in rows}
-        return tuple(_passage(found[hit.chunk], hit) for hit in hits if hit.chunk in found)
 
     def neighbours(self, chunk_id: int) -> tuple[int, ...]:
         """Return the ids of the chunks just before and after in the same document, in that order."""
-        rows = self._database.rows(
-            """
-            SELECT other.id FROM chunk JOIN chunk AS other ON other.document = chunk.document
-            WHERE chunk.id = ? AND abs(other.ordinal - chunk.ordinal) = 1 ORDER BY other.ordinal
-            """,
-            (chunk_id,),
-        )
-        return tuple(found for (found,) in rows)
+        with self._ledger.reading():
+            owner = self._ledger.owner(chunk_id)
+            ids = [] if owner is None else self._ledger.leaves(owner).entries["id"].tolist()
+        at = ids.index(chunk_id) if ids else 0
+        return (*ids[max(at - 1, 0) : at], *ids[at + 1 : at + 2])
 
     # Settings and health
 
     def setting(self, key: str) -> str | None:
         """Return a setting kept inside the vault, None where there is none."""
-        row = self._database.row("SELECT value FROM setting WHERE key = ?", (key,))
-        return None if row is None else str(row[0])
+        with self._ledger.reading():
+            return self._ledger.setting(key)
 
-    def check(self, *, full: bool) -> Iterator[Check]:
-        """Yield what was looked at and what was found: the counts; with `full` every page and row."""
-        yield from checks.run(self._database, full=full)
+    @property
+    def sequence(self) -> int:
+        """How many changes the store has had; the anchor beside it knows the newest."""
+        with self._ledger.reading():
+            return self._ledger.state.sequence
+
+    @property
+    def head(self) -> bytes:
+        """The MAC of all that the store holds, 32 bytes; tells nothing without the key."""
+        with self._ledger.reading():
+            return self._ledger.state.head
+
+    def leaf(self, chunk_id: int) -> bytes:
+        """Return the MAC of a chunk's text and place, 16 bytes; tells nothing without the key.
+
+        Raises:
+            UsageError: there is no such chunk.
+        """
+        with self._ledger.reading():
+            leaf = self._ledger.leaf(chunk_id)
+        if leaf is None:
+            raise UsageError("This chunk is not in the vault.")
+        return leaf
+
+    def content_digest(self) -> str:
+        """Return the SHA-256, hex, of all content: the same under every key, cipher and numbering.
+
+        Every row is read and held against the seal. FORMAT.md, "Content digest", is the specification.
+
+        Raises:
+            RolledBack: something is not what was stored last.
+        """
+        with self._ledger.reading():
+            return contents.digest(self._ledger)
+
+    def check(self, *, full: bool, progress: Progress = nothing) -> Iterator[Check]:
+        """Yield what was looked at and what was found; with `full` every page and row.
+
+        `progress` is told a check's name, how much of it is done, and of how much.
+        """
+        yield from checks.run(self._database, self._ledger, full=full, progress=progress)
 
     # Below here nothing is public.
 
-    def _documents(self, where: str, values: Sequence[object]) -> tuple[Document, ...]:
-        rows = self._database.rows(f"SELECT {_DOCUMENT}, {_PAGES} FROM document WHERE {where}", values)  # noqa: S608
-        return tuple(_document(row) for row in rows)
+    def _of(self, state: str) -> list[Sealed]:
+        with self._ledger.reading():
+            return [sealed for sealed in self._ledger.documents() if sealed.state == state]
+
+    def _pending_chunks(self) -> list[int]:
+        pending = [sealed.id for sealed in self._ledger.documents() if sealed.state == "pending"]
+        return [chunk for number in pending for chunk in self._ledger.leaves(number).entries["id"].tolist()]
 
     def _frequency(self, term: str) -> int:
         rows = [
@@ -215,34 +279,37 @@ class Library:
         ]
         return min((0 if row is None else int(row[0]) for row in rows), default=0)
 
-    def _vectors(self, chunk_ids: Sequence[int]) -> dict[int, Vector]:
-        # A cross join keeps the order: one point read for each id, where IN would scan the whole table.
-        rows = self._database.rows(
-            "SELECT v.id, v.value FROM json_each(?) AS wanted CROSS JOIN vector AS v ON v.id = wanted.value",
-            (_list(chunk_ids),),
-        )
-        return {chunk: np.frombuffer(value, dtype="<f4") for chunk, value in rows}
-
     def _signs(self) -> CoarseIndex:
         """Return the coarse index, read anew where anyone has changed the store since."""
-        now = self._database.changes()
+        now = self._ledger.generation
         if self._coarse is None or self._coarse[0] != now:
-            self._coarse = (now, _read_signs(self._database))
+            self._coarse = (now, _read_signs(self._database, self._ledger))
         return self._coarse[1]
 
 
-def _read_signs(database: Database) -> CoarseIndex:
+def _read_signs(database: Database, ledger: Ledger) -> CoarseIndex:
     """Read vec0's bit column a block at a time: 20 ms for 100k chunks, not one query for each."""
+    ids, bits = _all_signs(database)
+    order = np.argsort(ids)
+    ready = [sealed.id for sealed in ledger.documents() if sealed.state == "ready"]
+    parts = [ledger.leaves(number).entries["id"] for number in ready]
+    wanted = np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+    at = np.searchsorted(ids, wanted, sorter=order)
+    if len(ids) == 0 < len(wanted) or (at >= len(ids)).any() or (ids[order[at]] != wanted).any():
+        raise RolledBack("A vector is missing from the store.")
+    signs = np.ascontiguousarray(bits[order[at]])
+    first = 0
+    for number, part in zip(ready, parts, strict=True):
+        ledger.check_signs(number, signs[first : first + len(part)])
+        first += len(part)
+    return CoarseIndex(wanted, signs)
+
+
+def _all_signs(database: Database) -> tuple[npt.NDArray[np.int64], Bits]:
     rows = database.rows(
         """
         SELECT block.rowids, block.validity, bits.vectors
         FROM vector_chunks AS block JOIN vector_vector_chunks00 AS bits ON bits.rowid = block.chunk_id
-        """
-    )
-    pending = database.rows(
-        """
-        SELECT chunk.id FROM chunk JOIN document ON document.id = chunk.document
-        WHERE document.state = 'pending'
         """
     )
     ids = np.frombuffer(b"".join(row[0] for row in rows), dtype="<i8")
@@ -250,8 +317,7 @@ def _read_signs(database: Database) -> CoarseIndex:
     bits = np.frombuffer(b"".join(row[2] for row in rows), dtype=np.uint8).reshape(-1, schema.DIMENSIONS // 8)
     if not len(ids) == len(used) == len(bits):
         raise StoreDamaged("The vectors' index does not agree with itself.")
-    wanted = used.astype(bool) & ~np.isin(ids, np.array([chunk for (chunk,) in pending], dtype=np.int64))
-    return CoarseIndex(ids[wanted], np.ascontiguousarray(bits[wanted]))
+    return ids[used.astype(bool)], bits[used.astype(bool)]
 
 
 def check_vectors(vectors: Matrix, count: int) -> None:
@@ -266,32 +332,28 @@ def check_vectors(vectors: Matrix, count: int) -> None:
         raise UsageError("The vectors must be finite and of length 1.")
 
 
-def _document(row: Row) -> Document:
-    document_id, name, title, source, digest, size, chunks, added, lost, flags, pages = row
+def _document(sealed: Sealed) -> Document:
     return Document(
-        id=document_id,
-        name=name,
-        title=title,
-        source=source,
-        digest=digest,
-        size=size,
-        pages=pages,
-        chunks=chunks,
-        added=datetime.fromisoformat(added),
-        lost=tuple(json.loads(lost)),
-        flags=tuple(json.loads(flags)),
+        id=sealed.id,
+        name=sealed.name,
+        title=sealed.title,
+        source=sealed.source,
+        digest=sealed.digest,
+        size=sealed.size,
+        pages=sealed.page_count or None,
+        chunks=sealed.chunks,
+        added=datetime.fromisoformat(sealed.added),
+        lost=tuple(json.loads(sealed.lost)),
+        flags=tuple(json.loads(sealed.flags)),
     )
 
 
-def _passage(row: Row, hit: Hit) -> Passage:
-    chunk, document_id, document, page, heading, lead, text, start = row
+def _passage(hit: Hit, owner: Sealed, chunk: Chunk) -> Passage:
     return Passage(
-        chunk, document_id, document, page, heading, lead, text, start, score=hit.score, found_by=hit.found_by
+        *(hit.chunk, owner.id, owner.name, chunk.page, chunk.heading, chunk.lead, chunk.text, chunk.start),
+        score=hit.score,
+        found_by=hit.found_by,
     )
-
-
-def _list(ids: Iterable[int]) -> str:
-    return json.dumps([int(number) for number in ids])
 
 
 def _quoted(words: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final
 
 from appliance.errors import UsageError
@@ -21,7 +22,15 @@ def m001_documents(database: Database) -> None:
         database.run(statement)
 
 
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (m001_documents,)
+def m002_seal(database: Database) -> None:
+    """Add the MACs of documents and chunks, and the head of all."""
+    for statement in _M002:
+        database.run(statement)
+
+
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (m001_documents, m002_seal)
+SEALED: Final = 2
+"""The first version with seals: from it on, a store has an anchor."""
 
 
 def version(database: Database) -> int:
@@ -29,8 +38,8 @@ def version(database: Database) -> int:
     return int(database.value("PRAGMA user_version"))
 
 
-def migrate(database: Database) -> None:
-    """Bring the database to the current schema, one transaction for each step.
+def migrate(database: Database, change: Callable[[int], AbstractContextManager[None]]) -> None:
+    """Bring the database to the current schema, each step inside the transaction `change(its number)`.
 
     Raises:
         UsageError: a newer program wrote it.
@@ -42,7 +51,7 @@ def migrate(database: Database) -> None:
             hint="Install the newer program; nothing was changed.",
         )
     for number, step in enumerate(MIGRATIONS[have:], have + 1):
-        with database.writing():
+        with change(number):
             step(database)
             database.run(f"PRAGMA user_version = {number:d}")
 
@@ -114,4 +123,34 @@ _M001: Final = (
     )
     """,
     "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+)
+
+_M002: Final = (
+    """
+    CREATE TABLE seal (
+        document INTEGER PRIMARY KEY REFERENCES document ON DELETE CASCADE,
+        page_count INTEGER NOT NULL,
+        text_mac BLOB NOT NULL,
+        pages_mac BLOB NOT NULL,
+        blocks BLOB NOT NULL,
+        node BLOB NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE leaf (
+        document INTEGER NOT NULL REFERENCES document ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        entries BLOB NOT NULL,
+        signs BLOB NOT NULL
+    ) STRICT
+    """,
+    "CREATE UNIQUE INDEX leaf_by_document ON leaf (document, number)",
+    """
+    CREATE TABLE head (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        sequence INTEGER NOT NULL,
+        head BLOB NOT NULL,
+        words BLOB NOT NULL
+    ) STRICT
+    """,
 )

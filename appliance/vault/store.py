@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from appliance.errors import StoreDamaged, UsageError, VaultBusy, VaultExists
+from appliance.secret import wipe
 from appliance.types import Check, Chunk, Document, Draft, Matrix
-from appliance.vault import schema
-from appliance.vault.coarse import quantize
+from appliance.vault import checks, copying, rows, schema
+from appliance.vault.anchor import Anchor
+from appliance.vault.checks import Progress, nothing
 from appliance.vault.engine import PAGE_BYTES, Database
-from appliance.vault.keyfile import wipe
 from appliance.vault.keys import Clock, DataKey
+from appliance.vault.ledger import Sealed
 from appliance.vault.library import Library, check_vectors
+from appliance.vault.seal import Sealer
+from appliance.vault.sealing import Sealing
 
 FILE: Final = "store.db"
 LOCK: Final = "write.lock"
-# Taking a row's terms out in place costs about 1.4 ms a row, rewriting the whole index about 3.5 us a row.
-_REWRITE: Final = 400
+ANCHOR: Final = "anchor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def create_store(folder: Path, key: DataKey, *, clock: Clock) -> Store:
             os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         except FileExistsError:
             raise VaultExists("There is a store in this folder already.") from None
-    return _open(folder, key, clock)
+    return _opened(folder, key, clock, begin=Store.open)
 
 
 def open_store(folder: Path, key: DataKey, *, clock: Clock) -> Store:
@@ -57,8 +59,41 @@ def open_store(folder: Path, key: DataKey, *, clock: Clock) -> Store:
 
     Raises:
         StoreDamaged: it is missing, not of this key, or damaged.
+        RolledBack: it is not in the state that its anchor knows, or parts of it are not.
         UsageError: a newer program wrote it.
     """
+    _check_file(folder, key)
+    return _opened(folder, key, clock, begin=Store.open)
+
+
+def seal_anew(folder: Path, key: DataKey, *, clock: Clock) -> Store:
+    """Open the store in `folder`, whatever its seal says, and seal all that it holds under `key`.
+
+    For a store that was just written from one that was verified. Its sequence goes on after what the store
+    and the anchor had.
+
+    Raises:
+        StoreDamaged: it is missing, not of this key, or damaged.
+    """
+    _check_file(folder, key)
+    return _opened(folder, key, clock, begin=Store.seal_anew)
+
+
+def reanchor(folder: Path, key: DataKey, *, clock: Clock) -> Store:
+    """Open a store that `open_store` calls rolled back, and accept its present state as the newest.
+
+    The way out where somebody put back an older copy on purpose, or where the anchor was lost. What the store
+    holds is taken for true: only its pages' authenticity and its own consistency can still be checked. The
+    words index is built anew from the text. The caller lets the key holder decide, and records it.
+
+    Raises:
+        StoreDamaged: it is missing, not of this key, or its parts do not agree with each other.
+    """
+    _check_file(folder, key)
+    return _opened(folder, key, clock, begin=Store.reanchor)
+
+
+def _check_file(folder: Path, key: DataKey) -> None:
     path = folder / FILE
     if not path.is_file():
         raise StoreDamaged(f"The store of the vault {folder.name!r} is missing.")
@@ -67,7 +102,6 @@ def open_store(folder: Path, key: DataKey, *, clock: Clock) -> Store:
         if file.read(16) != bytes(key.page_salt()):
             raise StoreDamaged("The store does not belong to this key file, or its first bytes were changed.")
     _complete_last_page(path, folder / LOCK)
-    return _open(folder, key, clock)
 
 
 def _complete_last_page(path: Path, lock: Path) -> None:
@@ -86,16 +120,18 @@ def _complete_last_page(path: Path, lock: Path) -> None:
         os.close(descriptor)
 
 
-def _open(folder: Path, key: DataKey, clock: Clock) -> Store:
-    page_key, salt = key.page_key(), key.page_salt()
+def _opened(folder: Path, key: DataKey, clock: Clock, *, begin: Callable[[Store], None]) -> Store:
+    page_key, salt, tree_key = key.page_key(), key.page_salt(), key.tree_key()
     try:
         database = Database(folder / FILE, cipher=key.cipher, key=page_key, salt=salt)
+        sealer = Sealer(tree_key, key.vault)
     finally:
         wipe(page_key)
-    store = Store(database, folder / LOCK, clock)
+        wipe(tree_key)
+    store = Store(folder, database, Sealing(database, sealer, Anchor(folder / ANCHOR, sealer)), clock=clock)
     try:
-        store.migrate()
-    except Exception:
+        begin(store)
+    except BaseException:
         store.close()
         raise
     return store
@@ -104,33 +140,93 @@ def _open(folder: Path, key: DataKey, clock: Clock) -> Store:
 class Store(Library):
     """Everything one vault holds, to read and to write; one process writes at a time."""
 
-    def __init__(self, database: Database, lock: Path, clock: Clock) -> None:
-        super().__init__(database)
-        self._lock = lock
+    def __init__(self, folder: Path, database: Database, sealing: Sealing, *, clock: Clock) -> None:
+        super().__init__(database, sealing)
+        self._sealing = sealing
+        self._folder = folder
         self._clock = clock
         self._held = 0
         self._descriptor = -1
         self._beside: Callable[[], Iterable[Check]] = tuple
+        self._afterwards: Callable[[], None] = lambda: None
+
+    def open(self) -> None:
+        """Bring an older store up to date, and hold its head against the anchor.
+
+        Raises:
+            RolledBack: it is not what was stored last.
+            UsageError: a newer program wrote it.
+        """
+        self._migrate()
+        with self._sealing.reading():
+            pass
+        if self._sealing.undecided():  # a writer was killed, or is at it: then it will settle it
+            with contextlib.suppress(VaultBusy), self.writing():
+                self._sealing.settle(self._folder / f"{FILE}-wal")
+
+    def seal_anew(self) -> None:
+        """Bring an older store up to date and seal all that it holds, whatever its seal says."""
+        self._migrate()
+        self.reseal()
+
+    def reseal(self) -> None:
+        """Make every leaf, node, sum and the head anew from what the store holds, right or wrong."""
+        with self.writing(), self._sealing.sealing_all():
+            pass
+
+    def reanchor(self) -> None:
+        """Accept the store as it is for the newest, if it agrees with itself; build the words index anew.
+
+        Raises:
+            StoreDamaged: its parts do not agree with each other.
+        """
+        with self.writing():
+            self._migrate()
+            with self._sealing.sealing_all(judge=self._judge):
+                self._database.run("INSERT INTO words (words) VALUES ('rebuild')")
+
+    def _judge(self) -> None:
+        wrong = [check.name for check in checks.inside(self._database, self._sealing) if not check.ok]
+        if wrong:
+            raise StoreDamaged(f"The store does not agree with itself: {', '.join(wrong)}.")
+
+    def copy_to(self, folder: Path, key: DataKey, *, tick: Callable[[], None]) -> str:
+        """Write all that is stored now into `folder` under `key`; return its content digest, verified.
+
+        `seal_anew` has to follow: the copy's seals are still this vault's. `tick` is called now and then.
+
+        Raises:
+            RolledBack, StoreDamaged: the copy is not what was stored.
+            StorageFull: no room.
+        """
+        return copying.copy(self._database, self._sealing, folder / FILE, key, tick=tick)
+
+    @property
+    def vault(self) -> bytes:
+        """The vault's random 16-byte id; no secret."""
+        return self._sealing.vault
+
+    def close_also(self, afterwards: Callable[[], None]) -> None:
+        """Have `close` end with `afterwards`: the opener lets go of the vault."""
+        self._afterwards = afterwards
+
+    def close(self) -> None:
+        """Close the store; the object is of no further use."""
+        super().close()
+        afterwards, self._afterwards = self._afterwards, lambda: None
+        afterwards()
 
     def check_also(self, beside: Callable[[], Iterable[Check]]) -> None:
         """Have `check` begin with `beside`: what lies by the store, and only its opener can judge."""
         self._beside = beside
 
-    def check(self, *, full: bool) -> Iterator[Check]:
-        """Yield what was looked at and what was found, beside the store and in it."""
-        yield from self._beside()
-        yield from super().check(full=full)
+    def check(self, *, full: bool, progress: Progress = nothing) -> Iterator[Check]:
+        """Yield what was looked at and what was found, beside the store and in it.
 
-    def migrate(self) -> None:
-        """Bring an older schema up to date; take the write lock only where there is something to do.
-
-        Raises:
-            UsageError: a newer program wrote it.
+        `progress` is told a check's name, how much of it is done, and of how much.
         """
-        if schema.version(self._database) == len(schema.MIGRATIONS):
-            return
-        with self.writing():
-            schema.migrate(self._database)
+        yield from self._beside()
+        yield from super().check(full=full, progress=progress)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -140,7 +236,7 @@ class Store(Library):
             VaultBusy: another process holds it.
         """
         if not self._held:
-            self._descriptor = _locked(self._lock)
+            self._descriptor = _locked(self._folder / LOCK)
         self._held += 1
         try:
             yield
@@ -159,16 +255,17 @@ class Store(Library):
             UsageError: the draft cannot be stored (text that is not Unicode).
             VaultBusy, StorageFull: nothing was changed.
         """
-        fingerprint = _fingerprint(draft, model)
+        fingerprint = rows.fingerprint(draft, model)
         with self._change():
-            pending = self._database.row(
-                "SELECT id, fingerprint FROM document WHERE source = ? AND state = 'pending'", (draft.source,)
-            )
-            if pending is not None and pending[1] == fingerprint:
-                return Resume(pending[0], self._stored(pending[0]))
+            pending = next((found for found in self._of("pending") if found.source == draft.source), None)
+            if pending is not None and pending.fingerprint == fingerprint:
+                return Resume(pending.id, self._stored(pending.id))
             if pending is not None:
-                self._erase(pending[0])
-            return Resume(self._insert(draft, model, fingerprint), 0)
+                self._erase(pending.id)
+            added = self._clock()
+            number = rows.insert(self._database, draft, model=model, fingerprint=fingerprint, added=added)
+            self._sealing.added(number)
+            return Resume(number, 0)
 
     def append(self, document_id: int, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         """Store the next `chunks` with their unit `vectors`, shape (n, 384), in one durable transaction.
@@ -180,16 +277,10 @@ class Store(Library):
         check_vectors(vectors, len(chunks))
         with self._change():
             self._check_next(document_id, chunks)
-            ids = [self._insert_chunk(document_id, chunk) for chunk in chunks]
-            self._database.run_each(
-                "INSERT INTO words (rowid, context, body) SELECT id, context, body FROM passage WHERE id = ?",
-                [(chunk,) for chunk in ids],
-            )
-            rows = np.ascontiguousarray(vectors, dtype="<f4")
-            self._database.run_each(
-                "INSERT INTO vector (id, bits, value) VALUES (?, vec_bit(?), ?)",
-                [(i, b.tobytes(), v.tobytes()) for i, b, v in zip(ids, quantize(rows), rows, strict=True)],
-            )
+            self._sealing.trust_words()
+            unit = np.ascontiguousarray(vectors, dtype="<f4")
+            ids = rows.append(self._database, document_id, chunks=chunks, vectors=unit)
+            self._sealing.appended(document_id, ids=ids, chunks=chunks, vectors=unit)
 
     def finish(self, document_id: int) -> Document:
         """Make a pending document ready and erase the older version of its source, in one transaction.
@@ -198,129 +289,88 @@ class Store(Library):
             UsageError: not a pending document, or chunks are missing.
         """
         with self._change():
-            source, expected = self._pending(document_id)
-            if self._stored(document_id) != expected:
+            pending = self._pending(document_id)
+            if self._stored(document_id) != pending.chunks:
                 raise UsageError(f"Document {document_id} is not complete.")
-            older = self.by_source(source)
+            older = self.by_source(pending.source)
             if older is not None:
                 self._erase(older.id)
             self._database.run("UPDATE document SET state = 'ready' WHERE id = ?", (document_id,))
+            self._sealing.finished(document_id)
         if older is not None:
             self._database.checkpoint()
         return self.document(document_id)
 
     def discard(self, document_id: int) -> None:
         """Erase a pending document; a ready one or none is left as it is."""
-        self._remove(document_id, "id = ? AND state = 'pending'")
+        self._remove(document_id, {"pending"})
 
     def remove(self, document_id: int) -> None:
         """Erase a document: rows, terms, vectors, free pages, log. None of that id is no error."""
-        self._remove(document_id, "id = ?")
+        self._remove(document_id, {"pending", "ready"})
 
     def set_setting(self, key: str, value: str) -> None:
         """Keep a setting inside the vault."""
         with self._change():
             self._database.run("INSERT OR REPLACE INTO setting (key, value) VALUES (?, ?)", (key, value))
+            self._sealing.set(key, value)
 
     # Below here nothing is public.
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        with self.writing(), self._database.writing():
+        with self.writing(), self._sealing.changing():
             yield
 
-    def _pending(self, document_id: int) -> tuple[str, int]:
-        row = self._database.row(
-            "SELECT source, chunks FROM document WHERE id = ? AND state = 'pending'", (document_id,)
-        )
-        if row is None:
+    def _migrate(self) -> None:
+        """Bring an older schema up to date; take the write lock only where there is something to do.
+
+        Raises:
+            RolledBack: the store is from before there were seals, and its anchor knows a newer one.
+            UsageError: a newer program wrote it.
+        """
+        if schema.version(self._database) != len(schema.MIGRATIONS):
+            with self.writing():
+                schema.migrate(self._database, self._migrating)
+
+    def _migrating(self, number: int) -> AbstractContextManager[None]:
+        if number < schema.SEALED:
+            return self._database.writing()
+        if number == schema.SEALED:
+            self._sealing.check_unsealed()
+            return self._sealing.sealing_all()
+        return self._sealing.changing()
+
+    def _pending(self, document_id: int) -> Sealed:
+        sealed = self._sealing.document(document_id)
+        if sealed is None or sealed.state != "pending":
             raise UsageError(f"Document {document_id} is not being added.")
-        return row[0], row[1]
+        return sealed
 
     def _stored(self, document_id: int) -> int:
-        return int(self._database.value("SELECT count(*) FROM chunk WHERE document = ?", (document_id,)))
+        return len(self._sealing.leaves(document_id).entries)
 
     def _check_next(self, document_id: int, chunks: Sequence[Chunk]) -> None:
-        _, expected = self._pending(document_id)
+        expected = self._pending(document_id).chunks
         done = self._stored(document_id)
         if [chunk.ordinal for chunk in chunks] != list(range(done, done + len(chunks))):
             raise UsageError(f"These are not the next chunks of document {document_id}: {done} are stored.")
         if done + len(chunks) > expected:
             raise UsageError(f"Document {document_id} has only {expected} chunks.")
 
-    def _insert(self, draft: Draft, model: str, fingerprint: bytes) -> int:
-        added = self._clock().isoformat()
-        document_id = self._database.run(
-            """
-            INSERT INTO document (state, source, name, title, digest, size, model, chunks, added, lost, flags,
-                                  fingerprint, text)
-            VALUES ('pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """,
-            (
-                *(
-                    draft.source,
-                    draft.name,
-                    draft.title,
-                    draft.digest,
-                    draft.size,
-                    model,
-                    len(draft.chunks),
-                    added,
-                ),
-                *(json.dumps(draft.lost), json.dumps(draft.flags), fingerprint, draft.text),
-            ),
-        )
-        self._database.run_each(
-            "INSERT INTO page (document, number, start) VALUES (?, ?, ?)",
-            [(document_id, number, start) for number, start in enumerate(draft.page_starts, 1)],
-        )
-        return document_id
-
-    def _insert_chunk(self, document_id: int, chunk: Chunk) -> int:
-        return self._database.run(
-            """
-            INSERT INTO chunk (document, ordinal, start, "end", page, heading, lead, text)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-            """,
-            (
-                *(document_id, chunk.ordinal, chunk.start, chunk.end),
-                *(chunk.page, chunk.heading, chunk.lead, chunk.text),
-            ),
-        )
-
-    def _remove(self, document_id: int, where: str) -> None:
+    def _remove(self, document_id: int, states: Collection[str]) -> None:
         with self._change():
-            known = self._database.row(f"SELECT id FROM document WHERE {where}", (document_id,))  # noqa: S608
-            if known is not None:
+            known = self._sealing.document(document_id)
+            if known is not None and known.state in states:
                 self._erase(document_id)
         # Even where it was gone: the program may have been killed between the erasure and this.
         self._database.checkpoint()
 
     def _erase(self, document_id: int) -> None:
-        """Take a document out of both indexes and all tables; the terms first, they need its text."""
-        self._erase_terms(document_id)
-        self._database.run(
-            "DELETE FROM vector WHERE id IN (SELECT id FROM chunk WHERE document = ?)", (document_id,)
-        )
-        self._database.run("DELETE FROM document WHERE id = ?", (document_id,))
-
-    def _erase_terms(self, document_id: int) -> None:
-        """Leave none of its terms in the words index: in place for a few rows, rewritten for many."""
-        rewrite = self._stored(document_id) * _REWRITE > int(self._database.value(_ALL_CHUNKS))
-        if rewrite:
-            self._database.run("INSERT INTO words (words, rank) VALUES ('secure-delete', 0)")
-        self._database.run(_DELETE_TERMS, (document_id,))
-        if rewrite:
-            self._database.run("INSERT INTO words (words) VALUES ('optimize')")
-            self._database.run("INSERT INTO words (words, rank) VALUES ('secure-delete', 1)")
-
-
-_ALL_CHUNKS: Final = "SELECT count(*) FROM chunk"
-_DELETE_TERMS: Final = """
-    INSERT INTO words (words, rowid, context, body)
-    SELECT 'delete', passage.id, context, body
-    FROM passage JOIN chunk ON chunk.id = passage.id WHERE chunk.document = ?
-"""
+        self._sealing.trust_words()
+        self._sealing.chunks_of(document_id)  # taking out the terms of another text would spoil the index
+        rows.erase(self._database, document_id, chunks=self._stored(document_id))
+        self._sealing.erased(document_id)
 
 
 def _locked(path: Path) -> int:
@@ -337,10 +387,3 @@ def _locked(path: Path) -> int:
         os.close(descriptor)
         raise VaultBusy("Another process is writing to the vault.") from None
     return descriptor
-
-
-def _fingerprint(draft: Draft, model: str) -> bytes:
-    try:
-        return hashlib.sha256(json.dumps([asdict(draft), model], ensure_ascii=False).encode("utf-8")).digest()
-    except UnicodeEncodeError:
-        raise UsageError("The document's text is not Unicode and cannot be stored.") from None

@@ -8,8 +8,10 @@ import pytest
 from appliance import models
 from appliance.config import Config
 from appliance.errors import ModelMissing
-from appliance.generate.llm import Generator, LlamaGenerator
+from appliance.generate.cell import CellGenerator
+from appliance.generate.llm import Generator
 from appliance.types import Prompt
+from tests.engines import in_this_process
 from tests.fakes import FakeGenerator
 
 PROMPT = Prompt(
@@ -19,7 +21,7 @@ PROMPT = Prompt(
 )
 
 
-@pytest.fixture(scope="module", params=["fake", "llama"])
+@pytest.fixture(scope="module", params=["fake", "llama", "cell"])
 def generator(request, tmp_path_factory):
     if request.param == "fake":
         yield FakeGenerator()
@@ -29,7 +31,8 @@ def generator(request, tmp_path_factory):
         found = models.find(config.generator, config.model_folders)
     except ModelMissing:
         pytest.skip("the default generator is not built (make models)")
-    engine = LlamaGenerator.load(found, threads=config.cores)
+    load = in_this_process if request.param == "llama" else CellGenerator.load
+    engine = load(found, threads=config.cores)
     yield engine
     engine.close()
 

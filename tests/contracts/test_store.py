@@ -44,6 +44,27 @@ def test_text_and_pages_come_back_as_they_were(store):
     assert pages[0].document == document
 
 
+def test_the_page_of_an_offset_is_the_one_that_begins_at_or_before_it(store):
+    draft = replace(a_draft("one", "two", "three"), page_starts=(2, 4, 4))
+    document = added(store, draft)
+    assert [store.page_at(document.id, offset) for offset in (0, 2, 3, 4, 99)] == [1, 1, 1, 3, 3]
+    bare = added(store, replace(a_draft("one", source="/in/bare.txt"), page_starts=()))
+    assert store.page_at(bare.id, 1) is None
+    with pytest.raises(UsageError):
+        store.page_at(99, 0)
+
+
+def test_a_leaf_is_sixteen_bytes_of_one_chunk(store):
+    document = added(store, a_draft("one", "two"))
+    ids = [store.match([[word]], 1)[0][0] for word in ("one", "two")]
+    leaves = [store.leaf(chunk) for chunk in ids]
+    assert len(set(leaves)) == 2
+    assert {len(leaf) for leaf in leaves} == {16}
+    store.remove(document.id)
+    with pytest.raises(UsageError):
+        store.leaf(ids[0])
+
+
 def test_a_document_without_pages_is_one_page_without_a_number(store):
     document = added(store, replace(a_draft("one"), page_starts=()))
     assert document.pages is None

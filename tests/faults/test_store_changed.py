@@ -25,7 +25,7 @@ def original(request, tmp_path_factory):
     store = create_store(path, a_key(request.param), clock=noon)
     added(store, a_draft(*TEXTS))
     store.close()
-    return request.param, (path / "store.db").read_bytes()
+    return request.param, (path / "store.db").read_bytes(), (path / "anchor").read_bytes()
 
 
 def _answers(path, cipher, n):
@@ -45,22 +45,23 @@ def _expected(n):
     return TEXTS[n], unit_vectors(len(TEXTS))[n].tobytes(), [n + 1], [n + 1], "\n".join(TEXTS), len(TEXTS)
 
 
-def _put(path, data):
+def _put(path, data, anchor):
     for name in ("store.db-wal", "store.db-shm"):
         (path / name).unlink(missing_ok=True)
     (path / "store.db").write_bytes(data)
+    (path / "anchor").write_bytes(anchor)
     (path / "write.lock").touch()
 
 
 def test_single_bits(original, tmp_path):
-    cipher, good = original
+    cipher, good, anchor = original
     rng = np.random.default_rng(1)
     wrong = refused = 0
     for _ in range(FLIPS):
         at, n = int(rng.integers(len(good))), int(rng.integers(len(TEXTS)))
         data = bytearray(good)
         data[at] ^= 1 << int(rng.integers(8))
-        _put(tmp_path, data)
+        _put(tmp_path, data, anchor)
         try:
             wrong += _answers(tmp_path, cipher, n) != _expected(n)
         except StoreDamaged:
@@ -70,20 +71,20 @@ def test_single_bits(original, tmp_path):
 
 
 def test_every_one_of_the_first_hundred_bytes(original, tmp_path):
-    cipher, good = original
+    cipher, good, anchor = original
     for at in range(100):
         data = bytearray(good)
         data[at] ^= 0x10
-        _put(tmp_path, data)
+        _put(tmp_path, data, anchor)
         with contextlib.suppress(StoreDamaged):
             assert _answers(tmp_path, cipher, 3) == _expected(3), at
 
 
 def test_what_is_left_of_a_cut_page_is_never_taken_for_text(original, tmp_path):
     """The cipher layer does not decrypt a page that the file's end cuts: it would show forged bytes."""
-    cipher, good = original
+    cipher, good, anchor = original
     for left in (8, 2000, 4095):
-        _put(tmp_path, good[:-4096] + b"forged! " * (left // 8) + b"!" * (left % 8))
+        _put(tmp_path, good[:-4096] + b"forged! " * (left // 8) + b"!" * (left % 8), anchor)
         store = open_store(tmp_path, a_key(cipher), clock=noon)
         assert (tmp_path / "store.db").stat().st_size == len(good)
         assert b"forged!" not in _readable(store)
@@ -101,7 +102,7 @@ def _readable(store):
 
 @pytest.mark.parametrize("damage", ["zeroed", "swapped", "cut", "cut in a page", "emptied", "replaced"])
 def test_whole_pages(original, tmp_path, damage):
-    cipher, good = original
+    cipher, good, anchor = original
     pages = [good[at : at + 4096] for at in range(0, len(good), 4096)]
     refused = 0
     for number in range(len(pages)):
@@ -120,7 +121,7 @@ def test_whole_pages(original, tmp_path, damage):
                 changed[number] = b""
             case _:
                 changed[number] = pages[other]
-        _put(tmp_path, b"".join(changed))
+        _put(tmp_path, b"".join(changed), anchor)
         try:
             assert _answers(tmp_path, cipher, number % len(TEXTS)) == _expected(number % len(TEXTS)), number
         except (StoreDamaged, IntegrityError):
@@ -129,12 +130,12 @@ def test_whole_pages(original, tmp_path, damage):
 
 
 def test_the_full_check_finds_a_flip_in_every_page_in_use(original, tmp_path):
-    cipher, good = original
+    cipher, good, anchor = original
     missed, free = [], 0
     for at in range(2000, len(good), 4096):
         data = bytearray(good)
         data[at] ^= 1
-        _put(tmp_path, data)
+        _put(tmp_path, data, anchor)
         try:
             store = open_store(tmp_path, a_key(cipher), clock=noon)
         except StoreDamaged:
@@ -147,8 +148,8 @@ def test_the_full_check_finds_a_flip_in_every_page_in_use(original, tmp_path):
 
 
 def test_the_wrong_key_never_opens(original, tmp_path):
-    cipher, good = original
-    _put(tmp_path, good)
+    cipher, good, anchor = original
+    _put(tmp_path, good, anchor)
     messages = set()
     for secret in range(8, 40):
         with pytest.raises(ApplianceError) as caught:

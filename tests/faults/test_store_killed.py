@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.errors import StorageFull, VaultMissing
+from appliance.secret import Secret
 from appliance.vault import folder
 from appliance.vault.keyfile import FLOOR
 from appliance.vault.store import create_store, open_store
@@ -38,15 +39,15 @@ def test_a_creation_leaves_a_whole_vault_or_none(tmp_path, calls):
     path = tmp_path / "vaults" / "main"
 
     def create():
-        folder.create_vault(path, bytearray(b"secret"), clock=noon, kdf=FLOOR).close()
+        folder.create_vault(path, Secret.passphrase(bytearray(b"secret")), clock=noon, kdf=FLOOR).close()
 
     killed = killed_after(calls, create)
     assert killed or path.exists()
     if path.exists():
-        folder.open_vault(path, bytearray(b"secret"), clock=noon).close()
+        folder.open_vault(path, Secret.passphrase(bytearray(b"secret")), clock=noon).close()
     else:
         with pytest.raises(VaultMissing):
-            folder.open_vault(path, bytearray(b"secret"), clock=noon)
+            folder.open_vault(path, Secret.passphrase(bytearray(b"secret")), clock=noon)
         create()
     assert [found.name for found in path.parent.iterdir()] == ["main"]
 

@@ -17,6 +17,7 @@ from appliance import wire
 from appliance.client import Client, _drain
 from appliance.config import Config
 from appliance.errors import ApplianceError, UsageError, VaultMissing
+from appliance.secret import Secret
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_call_before_unlocking_is_refused(client: Client) -> None:
 
 def test_an_error_crosses_the_pipe_as_its_class_with_its_hint(client: Client) -> None:
     with pytest.raises(VaultMissing) as caught:
-        client.unlock("nowhere", bytearray(b"any passphrase"))
+        client.unlock("nowhere", Secret.passphrase(bytearray(b"any passphrase")))
     assert "appliance init" in caught.value.hint
 
 

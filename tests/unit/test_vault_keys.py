@@ -6,6 +6,7 @@ import unicodedata
 import pytest
 
 from appliance.errors import KeyFileError, UsageError, VaultExists, VaultMissing, WrongSecret
+from appliance.secret import Secret
 from appliance.vault import keyfile, keys
 from appliance.vault.keyfile import CEILING, FLOOR, Kdf
 from tests.stores import a_key, noon
@@ -14,7 +15,7 @@ SECRET = "a passphrase for tests"
 
 
 def _secret(text=SECRET):
-    return bytearray(text.encode())
+    return Secret.passphrase(bytearray(text.encode()))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_unlock_gives_the_key_that_create_made_and_both_wipe_the_passphrase(tmp_
     ):
         passphrase = _secret()
         key = act(passphrase)
-        assert passphrase == bytes(len(passphrase))
+        assert not any(passphrase.words)
         assert key.cipher == "sqlcipher"
     assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == dict.fromkeys(
         keys.COPIES, 0o600
@@ -61,9 +62,9 @@ def test_every_wrong_secret_gets_the_same_message_and_is_wiped(vault):
         with pytest.raises(WrongSecret) as caught:
             keys.unlock(vault, passphrase)
         messages.add((caught.value.message, caught.value.hint))
-        assert passphrase == bytes(len(passphrase))
+        assert not any(passphrase.words)
     with pytest.raises(WrongSecret) as caught:
-        keys.unlock(vault, bytearray(b"\xff\xfe"))
+        keys.unlock(vault, Secret.passphrase(bytearray(b"\xff\xfe")))
     assert {(caught.value.message, caught.value.hint)} == messages
 
 
@@ -76,7 +77,7 @@ def test_a_passphrase_is_the_same_however_its_accents_were_typed(tmp_path):
 @pytest.mark.parametrize("passphrase", [b"", b"\xff\xfe"])
 def test_a_passphrase_that_nobody_could_type_again_is_refused_and_nothing_written(tmp_path, passphrase):
     with pytest.raises(UsageError):
-        keys.create(tmp_path, bytearray(passphrase), clock=noon, kdf=FLOOR)
+        keys.create(tmp_path, Secret.passphrase(bytearray(passphrase)), clock=noon, kdf=FLOOR)
     assert list(tmp_path.iterdir()) == []
 
 

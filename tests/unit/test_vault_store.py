@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from appliance.errors import StoreDamaged, UsageError, VaultBusy, VaultExists, VaultMissing
+from appliance.secret import Secret
 from appliance.vault import folder, schema, store
+from appliance.vault import rows as table_rows
 from appliance.vault.coarse import CoarseIndex, quantize
 from appliance.vault.keyfile import FLOOR
 from tests.stores import ENCODER, a_draft, a_key, added, noon, unit_vectors
@@ -19,15 +21,17 @@ def opened(tmp_path):
 
 def test_a_vault_is_made_opened_and_private(tmp_path):
     path = tmp_path / "vaults" / "main"
-    made = folder.create_vault(path, bytearray(b"secret"), clock=noon, kdf=FLOOR, cipher="aegis")
+    made = folder.create_vault(
+        path, Secret.passphrase(bytearray(b"secret")), clock=noon, kdf=FLOOR, cipher="aegis"
+    )
     document = added(made, a_draft("one"))
     assert {found.name for found in path.iterdir()} == {
-        *("keys", "keys.bak", "write.lock", "store.db", "store.db-wal", "store.db-shm")
+        *("keys", "keys.bak", "anchor", "open.lock", "write.lock", "store.db", "store.db-wal", "store.db-shm")
     }
     assert path.stat().st_mode & 0o777 == 0o700
     assert {found.stat().st_mode & 0o777 for found in path.iterdir()} == {0o600}
     made.close()
-    again = folder.open_vault(path, bytearray(b"secret"), clock=noon)
+    again = folder.open_vault(path, Secret.passphrase(bytearray(b"secret")), clock=noon)
     assert again.documents() == (document,)
     again.close()
 
@@ -35,32 +39,34 @@ def test_a_vault_is_made_opened_and_private(tmp_path):
 def test_a_vault_is_never_made_over_another_or_over_nothing_opened(tmp_path):
     path = tmp_path / "main"
     path.mkdir()
-    passphrase = bytearray(b"secret")
+    secret = Secret.passphrase(bytearray(b"secret"))
     with pytest.raises(VaultExists):
-        folder.create_vault(path, passphrase, clock=noon, kdf=FLOOR)
-    assert passphrase == bytes(6)
+        folder.create_vault(path, secret, clock=noon, kdf=FLOOR)
+    assert secret.words == bytes(6)
     with pytest.raises(VaultMissing):
-        folder.open_vault(tmp_path / "other", bytearray(b"secret"), clock=noon)
+        folder.open_vault(tmp_path / "other", Secret.passphrase(bytearray(b"secret")), clock=noon)
     assert [found.name for found in tmp_path.iterdir()] == ["main"]
 
 
 def test_a_failed_creation_leaves_nothing(tmp_path):
     with pytest.raises(UsageError):
-        folder.create_vault(tmp_path / "main", bytearray(), clock=noon, kdf=FLOOR)
+        folder.create_vault(tmp_path / "main", Secret.passphrase(bytearray()), clock=noon, kdf=FLOOR)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_where_no_vault_can_be_is_named_and_not_unforeseen(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be used"):
-        folder.create_vault(tmp_path / "file" / "main", bytearray(b"secret"), clock=noon, kdf=FLOOR)
+        folder.create_vault(
+            tmp_path / "file" / "main", Secret.passphrase(bytearray(b"secret")), clock=noon, kdf=FLOOR
+        )
 
 
 def test_verifying_a_vault_looks_at_both_copies_of_its_key_file(tmp_path):
     path = tmp_path / "main"
-    folder.create_vault(path, bytearray(b"secret"), clock=noon, kdf=FLOOR).close()
+    folder.create_vault(path, Secret.passphrase(bytearray(b"secret")), clock=noon, kdf=FLOOR).close()
     (path / "keys.bak").unlink()
-    opened = folder.open_vault(path, bytearray(b"secret"), clock=noon)
+    opened = folder.open_vault(path, Secret.passphrase(bytearray(b"secret")), clock=noon)
     assert [check.name for check in opened.check(full=False) if not check.ok] == ["key file keys.bak"]
     opened.close()
 
@@ -150,7 +156,7 @@ def test_a_failed_append_leaves_no_lock_and_no_transaction(opened, tmp_path):
 
 @pytest.mark.parametrize("rewrite", [0, 10**6], ids=["in place", "rewritten"])
 def test_nothing_of_a_removed_document_is_in_the_decrypted_file(opened, tmp_path, monkeypatch, rewrite):
-    monkeypatch.setattr(store, "_REWRITE", rewrite)
+    monkeypatch.setattr(table_rows, "REWRITE", rewrite)
     vectors = {name: unit_vectors(60, seed=seed) for seed, name in enumerate(("kept", "gone"))}
     documents = {}
     for name in vectors:
@@ -209,7 +215,7 @@ def test_the_check_finds_a_chunk_that_is_not_the_documents_text(opened):
     added(opened, a_draft("one", "two"))
     opened._database.run("UPDATE document SET text = 'one twx'")
     failed = [check.name for check in opened.check(full=True) if not check.ok]
-    assert failed == ["chunk texts"]
+    assert failed == ["chunks"]
 
 
 def test_the_check_finds_rows_that_are_missing_from_an_index(opened):
@@ -225,4 +231,4 @@ def test_the_check_finds_a_vector_that_is_not_unit_or_not_its_bits(opened):
 
 
 def test_migrations_are_counted(opened):
-    assert schema.version(opened._database) == len(schema.MIGRATIONS) == 1
+    assert schema.version(opened._database) == len(schema.MIGRATIONS) == 2

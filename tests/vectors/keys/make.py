@@ -1,118 +1,81 @@
 """Write the key file vectors: `python -m tests.vectors.keys.make`. Deterministic; a test compares the files.
 
-A vector is one scenario: lines `name: value`, an empty line, then the key file's bytes. `expect` is one of
+A vector is one scenario: lines `name: value`, an empty line, then the key file's bytes. The secret is of the
+kind `secret`, a passphrase where that line is missing; `passphrase` is what was typed, `token` (hexadecimal)
+what the file given with it holds. `expect` is one of
 success      opens, and the data key is `data key`
-no match     canonical, but no slot opens with `passphrase`
+no match     canonical, but no slot opens with the secret
 mac failure  a slot opens, the header is not what was signed
 malformed    refused before any key is derived
+mistyped     the secret itself is refused, before the key file is looked at
 """
 
 from __future__ import annotations
 
-import struct
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-from appliance.vault import keyfile, keys
-from appliance.vault.keyfile import FLOOR, Kdf, KeyFile, Slot
+from appliance.vault import keyfile
+from appliance.vault.keyfile import FLOOR, KeyFile
+from tests.vectors.keys import kinds, parts
+from tests.vectors.keys.parts import (
+    HERE,
+    OTHER,
+    PASSPHRASE,
+    TYPED,
+    Given,
+    Vector,
+    a_file,
+    a_slot,
+    flip,
+    poke,
+    sealed,
+    signed,
+    u16,
+    u32,
+    u64,
+)
 
-HERE = Path(__file__).parent
-DATA_KEY = bytes(range(32))
-PASSPHRASE = "correct horse"
-OTHER = "battery staple"
 _SLOT_AT, _MAC_AT = 38, 140
-_LAST_SECOND = 253402300799
-
-
-@dataclass(frozen=True)
-class Vector:
-    name: str
-    expect: str
-    comment: str
-    data: bytes
-    passphrase: str = PASSPHRASE
-
-    def encode(self) -> bytes:
-        lines = [f"expect: {self.expect}", f"passphrase: {self.passphrase}"]
-        lines += [f"data key: {DATA_KEY.hex()}", f"comment: {self.comment}", "", ""]
-        return "\n".join(lines).encode() + self.data
-
-
-def sealed(file: KeyFile, slot: Slot, passphrase: str = PASSPHRASE) -> Slot:
-    wrapping_key = keys.argon2id(bytearray(passphrase.encode()), slot)
-    return replace(
-        slot, sealed=keyfile.seal(file, slot, wrapping_key=wrapping_key, data_key=bytearray(DATA_KEY))
-    )
-
-
-def signed(file: KeyFile, data_key: bytes = DATA_KEY) -> KeyFile:
-    return replace(file, mac=keyfile.sign(file, bytearray(data_key)))
-
-
-def a_slot(number: int = 1, kdf: Kdf = FLOOR) -> Slot:
-    return Slot(number, 1_700_000_000, kdf, bytes([number]) * 16, bytes([number + 64]) * 12, b"")
-
-
-def a_file(cipher: keyfile.Cipher = "sqlcipher", *, vault: int = 9, passphrases=(PASSPHRASE,)) -> KeyFile:
-    file = KeyFile(cipher, bytes([vault]) * 16, 1_700_000_000, (), b"")
-    slots = tuple(sealed(file, a_slot(n), words) for n, words in enumerate(passphrases, 1))
-    return signed(replace(file, slots=slots))
-
-
-def poke(data: bytes, at: int, new: bytes) -> bytes:
-    return data[:at] + new + data[at + len(new) :]
-
-
-def flip(data: bytes, at: int) -> bytes:
-    return poke(data, at, bytes([data[at] ^ 1]))
-
-
-def u16(number: int) -> bytes:
-    return struct.pack(">H", number)
-
-
-def u32(number: int) -> bytes:
-    return struct.pack(">I", number)
-
-
-def u64(number: int) -> bytes:
-    return struct.pack(">Q", number)
+_LAST_SECOND = parts.LAST_SECOND
 
 
 def vectors() -> Iterator[Vector]:
     """Yield every scenario."""
-    one, two = a_file(), a_file(passphrases=(OTHER, PASSPHRASE))
+    one, two = a_file(), a_file(Given("passphrase", OTHER), TYPED)
     yield from _successes(one, two)
     yield from _no_match(keyfile.encode(one))
     yield from _mac_failures(one, two)
     yield from _malformed(keyfile.encode(one), keyfile.encode(two))
+    yield from kinds.vectors()
 
 
 def _successes(one: KeyFile, two: KeyFile) -> Iterator[Vector]:
     yield Vector("one_slot", "success", "the smallest key file", keyfile.encode(one))
     yield Vector("two_slots", "success", "the second slot is the one that opens", keyfile.encode(two))
     for cipher in ("aegis", "chacha20"):
-        yield Vector(f"cipher_{cipher}", "success", "another cipher profile", keyfile.encode(a_file(cipher)))
+        yield Vector(
+            f"cipher_{cipher}", "success", "another cipher profile", keyfile.encode(a_file(cipher=cipher))
+        )
     file = KeyFile("sqlcipher", bytes([9]) * 16, _LAST_SECOND, (), b"")
     numbers = (1, 7, 65535)
-    slots = tuple(sealed(file, replace(a_slot(1), number=n, created=_LAST_SECOND)) for n in numbers)
+    slots = tuple(sealed(file, replace(a_slot(1), number=n, created=_LAST_SECOND), TYPED) for n in numbers)
     latest = keyfile.encode(signed(replace(file, slots=slots)))
     yield Vector("bounds", "success", "the largest numbers and times; slot numbers may have gaps", latest)
-    composed = keyfile.encode(a_file(passphrases=(unicodedata.normalize("NFC", "Zoë"),)))
+    composed = keyfile.encode(a_file(Given("passphrase", unicodedata.normalize("NFC", "Zoë"))))
     yield Vector(
         "nfd_passphrase",
         "success",
         "NFC in the file, NFD typed",
         composed,
-        unicodedata.normalize("NFD", "Zoë"),
+        Given("passphrase", unicodedata.normalize("NFD", "Zoë")),
     )
 
 
 def _no_match(good: bytes) -> Iterator[Vector]:
     def vector(name: str, comment: str, data: bytes, passphrase: str = PASSPHRASE) -> Vector:
-        return Vector(name, "no match", comment, data, passphrase)
+        return Vector(name, "no match", comment, data, Given("passphrase", passphrase))
 
     yield vector("wrong_passphrase", "another passphrase", good, OTHER)
     yield vector("passphrase_case", "a passphrase is not folded", good, PASSPHRASE.upper())
@@ -203,7 +166,10 @@ def _headers(good: bytes) -> dict[str, tuple[str, bytes]]:
 def _slots(good: bytes, two: bytes) -> dict[str, tuple[str, bytes]]:
     second = _SLOT_AT + 102
     return {
-        **{f"kind_{n}": ("reserved or unknown kind", poke(good, _SLOT_AT, u16(n))) for n in (0, 2, 6, 65535)},
+        **{
+            f"kind_{n}": ("reserved or unknown kind", poke(good, _SLOT_AT, u16(n)))
+            for n in (0, 4, 6, 9, 65535)
+        },
         **{f"length_{n}": ("wrong length", poke(good, _SLOT_AT + 2, u16(n))) for n in (0, 97, 99, 65535)},
         "slots_same_number": ("the same number twice", poke(two, second + 4, u16(1))),
         "slots_swapped": ("descending", two[:38] + two[second : second + 102] + two[38:second] + two[-32:]),
@@ -230,6 +196,7 @@ def main() -> None:
         old.unlink()
     for vector in vectors():
         (HERE / f"{vector.name}.vector").write_bytes(vector.encode())
+    parts.save_seals()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,218 @@
+"""A vault -> the same content in a new store under a new data key: rotation, conversion, backup, restore."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from appliance import durable
+from appliance.errors import StoreDamaged
+from appliance.secret import Secret
+from appliance.types import Rewritten
+from appliance.vault import keys, logfile, store
+from appliance.vault.checks import Progress, nothing
+from appliance.vault.erasure import refuse_erased
+from appliance.vault.folder import NEXT, WAL, making, settle, unlocked
+from appliance.vault.keyfile import DEFAULT_KDF, Cipher, Kdf, KeyFile
+from appliance.vault.keys import Clock, DataKey
+from appliance.vault.lease import LOCK, sole
+from appliance.vault.store import Store
+
+_SOURCE: Final = "source"
+_TAKEN: Final = (*keys.COPIES, store.FILE, WAL, store.ANCHOR, logfile.LOG)
+"""What of a backup is read. Not the audit log's state: whoever found a backup could go on with the log."""
+_SPARE: Final = 4 << 20
+
+
+class _Plan(NamedTuple):
+    cipher: Cipher | None
+    kdf: Kdf
+    clock: Clock
+    progress: Progress
+
+
+_Made = tuple[KeyFile, DataKey, Rewritten]
+
+
+def rotate(
+    folder: Path,
+    secret: Secret,
+    *,
+    cipher: Cipher | None = None,
+    kdf: Kdf = DEFAULT_KDF,
+    clock: Clock,
+    progress: Progress = nothing,
+) -> Rewritten:
+    """Give the vault at `folder` a new data key, and `cipher` where it is named; `secret` is wiped.
+
+    The slot of `secret` and officers' slots are kept. The new store is complete, durable and verified before
+    the new key file takes the old one's place, which is the commit; from then on a kill leaves a vault that
+    the next opening finishes. `progress` is told a stage's name, how much of it is done, and of how much;
+    what it raises stops the work.
+
+    Raises:
+        VaultMissing, WrongSecret, IntegrityError: as opening does.
+        VaultBusy: the vault is open somewhere.
+        StorageFull: there is no room for a second copy; nothing was changed.
+    """
+    plan = _Plan(cipher, kdf, clock, progress)
+    with _kept(secret) as again, unlocked(folder, secret, alone=True) as key, durable.translated():
+        file, new, made = _made_beside(folder, key, again, plan)
+        keys.write(folder, file)
+        settle(folder, new)
+    return made
+
+
+def backup(
+    folder: Path,
+    secret: Secret,
+    target: Path,
+    *,
+    cipher: Cipher | None = None,
+    kdf: Kdf = DEFAULT_KDF,
+    clock: Clock,
+    progress: Progress = nothing,
+) -> Rewritten:
+    """Make `target` a verified copy of the vault under its own data key; `secret` opens it, and is wiped.
+
+    Other processes may have the vault open and write: the copy is of one moment. It is under another name
+    until it is whole. The audit log goes along as it stands afterwards.
+
+    Raises:
+        VaultExists: there is something at `target`.
+        VaultMissing, VaultBusy, WrongSecret, IntegrityError: as opening does.
+        StorageFull: no room; nothing is left of it.
+    """
+    plan = _Plan(cipher, kdf, clock, progress)
+    with (
+        _kept(secret) as again,
+        unlocked(folder, secret) as key,
+        durable.translated(),
+        making(target) as into,
+    ):
+        file, _, made = _made(folder, key, again, plan, into=into)
+        _copy_log(folder, into)
+        keys.write(into, file)
+    return made
+
+
+def restore(
+    source: Path,
+    secret: Secret,
+    folder: Path,
+    *,
+    cipher: Cipher | None = None,
+    kdf: Kdf = DEFAULT_KDF,
+    clock: Clock,
+    progress: Progress = nothing,
+) -> Rewritten:
+    """Make a vault at `folder` from the backup `source`; `secret` opens both, and is wiped.
+
+    The backup is only read, and every row of it verified. The vault gets its own data key and keeps its id;
+    its audit log goes on where the backup's ends, once `AuditLog.repair` has made the log's state anew.
+
+    Raises:
+        VaultExists: there is something at `folder`.
+        VaultMissing: there is no backup at `source`. VaultBusy: it is open as a vault.
+        WrongSecret, IntegrityError: as opening does; nothing is left of it.
+        StorageFull: no room for two copies; nothing is left of it.
+    """
+    plan = _Plan(cipher, kdf, clock, progress)
+    with _kept(secret) as again, durable.translated():
+        refuse_erased(source)
+        with making(folder) as into:
+            durable.require_room(into, 2 * _room(source))
+            taken = _taken(source, into / _SOURCE)
+            with unlocked(taken, secret, alone=True) as key:
+                file, _, made = _made(taken, key, again, plan, into=into)
+            _copy_log(taken, into)
+            keys.write(into, file)
+            shutil.rmtree(taken)
+    return made
+
+
+@contextmanager
+def _kept(secret: Secret) -> Iterator[Secret]:
+    """Give a copy of `secret` for the new slot; in the end both are wiped."""
+    again = secret.copy()
+    try:
+        yield again
+    finally:
+        secret.wipe()
+        again.wipe()
+
+
+def _made_beside(folder: Path, key: DataKey, again: Secret, plan: _Plan) -> _Made:
+    """Make the new store in the vault's own folder, durable; nothing is left where that fails."""
+    new = folder / NEXT
+    new.mkdir(mode=0o700)
+    try:
+        made = _made(folder, key, again, plan, into=new)
+        for path in (*new.iterdir(), new, folder):
+            durable.sync(path)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    return made
+
+
+def _made(folder: Path, key: DataKey, again: Secret, plan: _Plan, *, into: Path) -> _Made:
+    """Write what the vault holds `into` another folder under a new key, sealed anew, and verify it."""
+    start = plan.clock()
+    durable.require_room(into, _room(folder))
+    old, path = keys.current(folder, key), into / store.FILE
+    cipher = plan.cipher or key.cipher
+    file, new, dropped = keys.renew(old, again, cipher=cipher, kdf=plan.kdf, clock=plan.clock)
+    expected = _size(folder / store.FILE)
+    with closing(store.open_store(folder, key, clock=plan.clock)) as source:
+        digest = source.copy_to(into, new, tick=lambda: plan.progress("copy", _size(path), expected))
+    store.seal_anew(into, new, clock=plan.clock).close()
+    with closing(store.open_store(into, new, clock=plan.clock)) as made:
+        _need_same(made, digest, plan.progress)
+    if (into / WAL).exists():
+        raise StoreDamaged("The new store could not be written as one file.")
+    seconds = (plan.clock() - start).total_seconds()
+    return file, new, Rewritten(dropped, _size(path), seconds, digest)
+
+
+def _need_same(made: Store, digest: str, progress: Progress) -> None:
+    wrong = [check.name for check in made.check(full=True, progress=progress) if not check.ok]
+    if wrong or made.content_digest() != digest:
+        raise StoreDamaged(f"The new store is not what the old one is: {', '.join(wrong) or 'its content'}.")
+
+
+def _taken(source: Path, target: Path) -> Path:
+    """Copy a backup's files to `target`: nothing has to be written beside the backup to open it."""
+    lease = sole(source) if (source / LOCK).exists() else None
+    try:
+        target.mkdir(mode=0o700)
+        for name in _TAKEN:
+            if (source / name).exists():
+                shutil.copyfile(source / name, target / name)
+                (target / name).chmod(0o600)
+    finally:
+        if lease is not None:
+            lease.close()
+    return target
+
+
+def _copy_log(folder: Path, target: Path) -> None:
+    """Copy the audit log as it stands, without a line that is just being written."""
+    path = folder / logfile.LOG
+    if not path.exists():
+        return
+    with logfile.reading(path) as log, logfile.shared(log):
+        durable.replace(target / logfile.LOG, path.read_bytes())
+
+
+def _room(folder: Path) -> int:
+    """Return the bytes that a second store may take while it is made."""
+    size = _size(folder / store.FILE) + _size(folder / WAL)
+    return size + size // 10 + _SPARE
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
