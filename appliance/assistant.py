@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
+import collections.abc
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from appliance import models
 from appliance.config import Config
-from appliance.errors import Cancelled, ModelMissing
+from appliance.custody import attempt, now
+from appliance.errors import Cancelled, GeneratorDied, ModelMissing
+from appliance.generate.cell import CellGenerator
 from appliance.generate.check import Checked, check, quoted, to_the_point
-from appliance.generate.llm import Generator, LlamaGenerator
+from appliance.generate.llm import Generator
 from appliance.generate.prompt import compose, enough
 from appliance.ingest.parse.nursery import Nursery, parse_file
 from appliance.ingest.pipeline import Ingest
+from appliance.journal import Journal
 from appliance.retrieve.reader import TrainedReader
 from appliance.retrieve.retriever import Retrieval, Retriever
+from appliance.secret import Secret
 from appliance.types import (
     Answer,
     Answered,
+    Checking,
     Delta,
     Document,
     DocumentPage,
     Event,
     EvidenceFound,
     Models,
+    Prompt,
     Report,
     Retrieved,
     Timings,
     Tokens,
 )
-from appliance.vault.folder import create_vault, open_vault
-from appliance.vault.store import Store
+from appliance.vault.folder import create_vault, open_vault, unlocked
+from appliance.vault.keyfile import Cipher, Kdf
+from appliance.vault.reviewer import ReviewerPublic
+from appliance.vault.store import Store, reanchor
 
 if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
     from appliance.embed import Encoder
@@ -54,6 +63,8 @@ class Engines:
     """
 
     def __init__(self, config: Config) -> None:
+        self.accept_weaker = False
+        """Whether parsers and generator run where the kernel cannot confine them fully."""
         self._config = config
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="load")
         self._encoder = self._pool.submit(_load_encoder, config)
@@ -80,7 +91,9 @@ class Engines:
     def generator(self) -> Future[Generator | None]:
         """Start loading the generator unless that was done; None where none is configured or installed."""
         if self._generator is None:
-            self._generator = self._pool.submit(_load_generator, self._config)
+            self._generator = self._pool.submit(
+                _load_generator, self._config, accept_weaker=self.accept_weaker
+            )
         return self._generator
 
 
@@ -104,46 +117,94 @@ def _load_reader(config: Config) -> TrainedReader | None:
     return load(found, threads=config.cores)
 
 
-def _load_generator(config: Config) -> Generator | None:
+def _load_generator(config: Config, *, accept_weaker: bool) -> Generator | None:
     if not config.generator:
         return None
     try:
         found = models.find(config.generator, config.model_folders)
     except ModelMissing:
         return None  # quotes alone still answer; `doctor` and the answer's `models` say that none is there
-    return LlamaGenerator.load(found, threads=config.cores)
+    return CellGenerator.load(found, threads=config.cores, accept_weaker=accept_weaker)
 
 
 class Assistant:
     """One open vault with the engines. One call at a time."""
 
-    def __init__(self, store: Store, engines: Engines) -> None:
+    def __init__(self, store: Store, journal: Journal, engines: Engines) -> None:
         self._store = store
+        self._journal = journal
         self._engines = engines
 
     @classmethod
-    def create(cls, config: Config, name: str, passphrase: bytearray, engines: Engines) -> Self:
-        """Make a vault and open it.
+    def create(
+        cls, config: Config, name: str, secret: Secret, engines: Engines, *, cipher: Cipher, kdf: Kdf
+    ) -> Self:
+        """Make a vault, open it and wipe `secret`.
 
         Raises:
             VaultExists: there is one of that name.
         """
         folder = config.vault_folder(name)
-        return cls(create_vault(folder, passphrase, clock=_now), engines)
+        store = create_vault(folder, secret, clock=now, cipher=cipher, kdf=kdf)
+        return cls._opened(config, folder, store, engines)
 
     @classmethod
-    def unlock(cls, config: Config, name: str, passphrase: bytearray, engines: Engines) -> Self:
-        """Open a vault.
+    def unlock(cls, config: Config, name: str, secret: Secret, engines: Engines) -> Self:
+        """Open a vault and wipe `secret`; a wrong one is on record, and after several it takes longer.
 
         Raises:
             VaultMissing: there is none of that name.
-            WrongSecret: the passphrase opens no slot.
-            IntegrityError: the key file or the store is not what was written.
+            WrongSecret: the secret opens no slot.
+            IntegrityError: the key file, the store or the log is not what was written.
         """
-        return cls(open_vault(config.vault_folder(name), passphrase, clock=_now), engines)
+        folder = config.vault_folder(name)
+        with attempt(folder):
+            store = open_vault(folder, secret, clock=now)
+        return cls._opened(config, folder, store, engines)
+
+    @classmethod
+    def repair(cls, config: Config, name: str, secret: Secret, engines: Engines) -> Self:
+        """Open a vault whose store or log is not the one it knew last, and accept it as it is, on record.
+
+        The way out after an older copy was put back, or where anchor or log were lost. `secret` is wiped.
+
+        Raises:
+            VaultMissing, WrongSecret: as unlocking does. VaultBusy: it is open somewhere.
+            StoreDamaged: the store's parts do not agree with each other; nothing was changed.
+        """
+        folder = config.vault_folder(name)
+        with attempt(folder), unlocked(folder, secret, alone=True) as key:
+            store = reanchor(folder, key, clock=now)
+            return cls._opened(config, folder, store, engines, accept=True)
+
+    @classmethod
+    def _opened(
+        cls, config: Config, folder: Path, store: Store, engines: Engines, *, accept: bool = False
+    ) -> Self:
+        try:
+            hashes = models.hashes(config.models, config.model_folders)
+            journal = Journal.open(
+                folder, store, clock=now, config=config.digest(), models=hashes, accept=accept
+            )
+            store.prepare()
+            if engines.accept_weaker:
+                journal.record("policy", "weaker sandbox accepted")
+        except BaseException:
+            store.close()
+            raise
+        return cls(store, journal, engines)
+
+    def add_reviewer(self, public: ReviewerPublic) -> None:
+        """Let a reviewer check the log's MACs and read its content from now on; they can read no document.
+
+        Raises:
+            UsageError: they are in already, or there are four.
+        """
+        self._journal.add_reviewer(public)
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store, on record."""
+        self._journal.close()
         self._store.close()
 
     def ask(self, question: str, *, stop: threading.Event) -> Iterator[Event]:
@@ -151,7 +212,11 @@ class Assistant:
 
         Raises:
             Cancelled: `stop` was set; it is honoured within a second.
+            StorageFull, AuditDamaged: the question cannot be recorded, so it is not answered.
         """
+        return self._journal.asking(question, self._asked(question, stop))
+
+    def _asked(self, question: str, stop: threading.Event) -> Iterator[Event]:
         watch = Stopwatch()
         generator = self._engines.generator()
         retriever = Retriever(self._store, self._engines.encoder(), self._engines.reader())
@@ -165,21 +230,19 @@ class Assistant:
         writer = generator.result()
         checked = quoted(found.passages, found.evidence)
         if writer is not None:
-            draft = ""
-            prompt = compose(
-                question, found.passages, found.evidence, count=writer.count, context=writer.context
-            )
-            for piece in writer.stream(prompt, max_tokens=MAX_TOKENS, stop=stop):
-                watch.token()
-                draft += piece
-                yield Delta(piece)
-                if enough(draft):
-                    break
-            _raise_if(stop)
-            drafted = check(
-                draft, found.passages, found.evidence, shown=prompt.shown, page_of=retriever.page_of
-            )
-            checked = to_the_point(drafted, found.passages, found.evidence)
+            try:
+                prompt = compose(
+                    question, found.passages, found.evidence, count=writer.count, context=writer.context
+                )
+                draft = yield from _drafted(writer, prompt, watch=watch, stop=stop)
+            except GeneratorDied:
+                writer = None  # the quote still answers; the next question starts a new cell
+            else:
+                drafted = check(
+                    draft, found.passages, found.evidence, shown=prompt.shown, page_of=retriever.page_of
+                )
+                checked = to_the_point(drafted, found.passages, found.evidence)
+        _raise_if(stop)
         yield Answered(self._answer(question, found, watch.timings(found), checked, writer))
 
     def add(self, paths: Sequence[Path], *, stop: threading.Event) -> Iterator[Event]:
@@ -191,11 +254,11 @@ class Assistant:
             SandboxUnavailable: the kernel cannot confine the parsers.
             StorageFull: no room; what was committed stays.
         """
-        with self._store.writing(), Nursery(stop=stop) as nursery:
+        with self._store.writing(), Nursery(stop=stop, accept_weaker=self._engines.accept_weaker) as nursery:
             ingest = Ingest(
                 self._store, self._engines.encoder(), lambda path: parse_file(nursery, path), time.monotonic
             )
-            yield from ingest.add(paths, stop=stop)
+            yield from self._journal.adding(paths, ingest.add(paths, stop=stop))
 
     def documents(self) -> tuple[Document, ...]:
         """Return every document, and behind them those whose adding was interrupted, marked as such."""
@@ -204,20 +267,32 @@ class Assistant:
 
     def pages(self, document_id: int) -> tuple[DocumentPage, ...]:
         """Return the text of a document, page by page."""
-        return self._store.pages(document_id)
+        found = self._store.pages(document_id)
+        self._journal.shown(found[0].document)
+        return found
 
     def remove(self, document_id: int) -> None:
-        """Erase a document and everything derived from it."""
-        with self._store.writing():
+        """Erase a document and everything derived from it; one that is not there is no error."""
+        known = [item for item in self.documents() if item.id == document_id]
+        with self._store.writing(), ExitStack() as records:
+            for document in known:
+                records.enter_context(self._journal.removing(document))
             self._store.remove(document_id)
 
-    def verify(self, *, full: bool, stop: threading.Event) -> Report:
-        """Check the store; `full` reads every page, chunk and vector."""
-        checks = []
-        for found in self._store.check(full=full):
+    def verify(self, *, full: bool, stop: threading.Event, tell: Callable[[Checking], None]) -> Report:
+        """Check the store and the log; `full` reads every page, chunk and vector. `tell` hears how far it is.
+
+        Raises:
+            Cancelled: `stop` was set.
+        """
+
+        def progress(name: str, done: int, total: int) -> None:
             _raise_if(stop)
-            checks.append(found)
-        return Report(tuple(checks))
+            tell(Checking(name, done, total))
+
+        report = Report((*self._store.check(full=full, progress=progress), *self._journal.check()))
+        self._journal.verified(report, full=full)
+        return report
 
     def _answer(
         self,
@@ -246,6 +321,20 @@ class Assistant:
         )
 
 
+def _drafted(
+    writer: Generator, prompt: Prompt, *, watch: Stopwatch, stop: threading.Event
+) -> collections.abc.Generator[Event, None, str]:
+    """Yield the draft's pieces, and return it whole."""
+    draft = ""
+    for piece in writer.stream(prompt, max_tokens=MAX_TOKENS, stop=stop):
+        watch.token()
+        draft += piece
+        yield Delta(piece)
+        if enough(draft):
+            break
+    return draft
+
+
 class Stopwatch:
     """Milliseconds since the question arrived."""
 
@@ -270,10 +359,6 @@ class Stopwatch:
 
     def _elapsed(self) -> float:
         return (time.perf_counter() - self._start) * 1000
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _raise_if(stop: threading.Event) -> None:

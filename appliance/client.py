@@ -17,7 +17,8 @@ from typing import Any, Self
 from appliance import wire
 from appliance.config import Config
 from appliance.errors import ApplianceError, Cancelled, by_name
-from appliance.types import Document, DocumentPage, Event, Report
+from appliance.secret import Secret, wipe
+from appliance.types import Checking, Document, DocumentPage, Event, Report, Rewritten, SlotInfo
 
 _GRACE_S = 2.0
 
@@ -28,8 +29,10 @@ class Client:
     One call is in flight at a time; `cancel` may come from any thread.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, writes: Sequence[Path] = ()) -> None:
+        """Start the worker. It may write to the vaults, and to where the new files `writes` shall be."""
         self._config = config
+        self._writable = [config.home / "vaults", *(path.absolute().parent for path in writes)]
         self._calling = threading.Lock()
         self._start()
 
@@ -48,6 +51,7 @@ class Client:
             "appliance.worker",
             str(self._config.home),
             str(theirs.fileno()),
+            *map(str, self._writable),
         ]
         self._process = subprocess.Popen(
             command,
@@ -60,23 +64,31 @@ class Client:
         theirs.close()
         self._link = ours
 
-    def init(self, vault: str, passphrase: bytearray) -> None:
+    # Opening. The caller wipes every secret.
+
+    def init(self, vault: str, secret: Secret, *, cipher: str = "sqlcipher") -> None:
         """Make a new vault and leave it unlocked.
 
         Raises:
             VaultExists: there is one of that name.
         """
-        self._one("init", secret=passphrase, vault=vault)
+        self._one("init", secrets={"secret": secret}, vault=vault, cipher=cipher)
 
-    def unlock(self, vault: str, passphrase: bytearray) -> None:
-        """Open a vault.
+    def unlock(self, vault: str, secret: Secret, *, accept_weaker: bool = False) -> None:
+        """Open a vault; `accept_weaker` parses and generates where the kernel cannot confine, on record.
 
         Raises:
             VaultMissing: there is none of that name.
-            WrongSecret: the passphrase opens no slot.
-            IntegrityError: the key file or the store is not what was written.
+            WrongSecret: the secret opens no slot.
+            IntegrityError: the key file, the store or the log is not what was written.
         """
-        self._one("unlock", secret=passphrase, vault=vault)
+        self._one("unlock", secrets={"secret": secret}, vault=vault, accept_weaker=accept_weaker)
+
+    def repair(self, vault: str, secret: Secret) -> None:
+        """Accept a vault whose store or log was put back or lost as it is, on record; leave it unlocked."""
+        self._one("repair", secrets={"secret": secret}, vault=vault)
+
+    # Asking, and what is stored
 
     def ask(self, question: str) -> Iterator[Event]:
         """Yield Retrieved, EvidenceFound, Delta..., Answered; an abstention has no evidence and no delta."""
@@ -98,17 +110,116 @@ class Client:
         """Erase a document and everything derived from it."""
         self._one("remove", document_id=document_id)
 
-    def verify(self, *, full: bool) -> Report:
-        """Check the store; `full` reads every page, chunk and vector."""
-        return self._one("verify", full=full)  # type: ignore[no-any-return]
+    def verify(self, *, full: bool) -> Iterator[Checking | Report]:
+        """Check the store and the log; yield how far it is, and the report last.
+
+        `full` reads every page, chunk and vector.
+        """
+        return self._replies("verify", secrets={}, arguments={"full": full})
+
+    # Keys, while the vault may be locked
+
+    def slots(self, vault: str) -> tuple[SlotInfo, ...]:
+        """Return the ways to open a vault, as its folder says without a secret."""
+        return self._one("slots", vault=vault)  # type: ignore[no-any-return]
+
+    def add_slot(self, vault: str, secret: Secret, new: Secret) -> int:
+        """Let `new` open the vault too; return the number of its slot."""
+        secrets = {"secret": secret, "new": new}
+        return self._one("add_slot", secrets=secrets, vault=vault, officer="")  # type: ignore[no-any-return]
+
+    def add_officer(self, vault: str, secret: Secret, public: Path) -> int:
+        """Let the officer whose public key is in the file `public` open the vault too."""
+        officer = str(public.absolute())
+        arguments = {"vault": vault, "officer": officer, "new": None}
+        return self._one("add_slot", secrets={"secret": secret}, **arguments)  # type: ignore[no-any-return]
+
+    def remove_slot(self, vault: str, secret: Secret, number: int) -> None:
+        """Let the secret of slot `number` open the vault no more."""
+        self._one("remove_slot", secrets={"secret": secret}, vault=vault, number=number)
+
+    def calibrate(self, vault: str, secret: Secret) -> tuple[int, int, int]:
+        """Make the slot of `secret` as dear as suits this machine; return KiB, passes and lanes."""
+        return self._one("calibrate", secrets={"secret": secret}, vault=vault)  # type: ignore[no-any-return]
+
+    def export_key(self, vault: str, secret: Secret) -> str:
+        """Return what the stock `sqlcipher` tool opens the store with. Whoever has it reads everything."""
+        return self._one("export_key", secrets={"secret": secret}, vault=vault)  # type: ignore[no-any-return]
+
+    def rotate(self, vault: str, secret: Secret, *, cipher: str | None) -> Iterator[Checking | Rewritten]:
+        """Put the vault under a new data key, and under `cipher` where one is named; yield how far it is."""
+        return self._replies(
+            "rotate", secrets={"secret": secret}, arguments={"vault": vault, "cipher": cipher}
+        )
+
+    def backup(self, vault: str, secret: Secret, target: Path) -> Iterator[Checking | Rewritten]:
+        """Write a verified backup, under its own key, to the new folder `target`; yield how far it is."""
+        arguments = {"vault": vault, "target": str(target.absolute())}
+        return self._replies("backup", secrets={"secret": secret}, arguments=arguments)
+
+    def restore(self, vault: str, secret: Secret, source: Path) -> Iterator[Checking | Rewritten]:
+        """Make the vault `vault` from the backup in the folder `source`; yield how far it is."""
+        arguments = {"vault": vault, "source": str(source.absolute())}
+        return self._replies("restore", secrets={"secret": secret}, arguments=arguments)
+
+    def destroy(self, vault: str) -> dict[str, Any]:
+        """Destroy the keys of a vault for good; return the record that stays."""
+        return self._one("destroy", vault=vault)  # type: ignore[no-any-return]
+
+    # The audit log, while the vault may be locked. `log` is a copy of one, None for the vault's own.
+
+    def audit_verify(
+        self,
+        vault: str,
+        *,
+        log: Path | None,
+        checkpoints: Sequence[Path],
+        credential: Path | None,
+        words: Secret | None,
+    ) -> Report:
+        """Check a log, as deep as the credential allows; `words` are its passphrase."""
+        points = [str(point.absolute()) for point in checkpoints]
+        others = {"vault": vault, "checkpoints": points}
+        return self._read_log("audit_verify", words, log=log, credential=credential, **others)  # type: ignore[no-any-return]
+
+    def audit_show(
+        self, vault: str, *, log: Path | None, last: int, credential: Path | None, words: Secret | None
+    ) -> tuple[dict[str, Any], ...]:
+        """Return the last entries, with their content where it was sealed to the credential."""
+        others = {"vault": vault, "last": last}
+        return self._read_log("audit_show", words, log=log, credential=credential, **others)  # type: ignore[no-any-return]
+
+    def audit_checkpoint(self, vault: str, target: Path) -> str:
+        """Write a signed checkpoint to a file or into a folder; return where."""
+        return self._one("audit_checkpoint", vault=vault, target=str(target.absolute()))  # type: ignore[no-any-return]
+
+    def audit_export(self, vault: str, target: Path) -> None:
+        """Copy the log to a file."""
+        self._one("audit_export", vault=vault, target=str(target.absolute()))
+
+    def make_credential(self, private: Path, public: Path, words: Secret | None) -> str:
+        """Make a reviewer's credential; return the fingerprint."""
+        paths = {"private": str(private.absolute()), "public": str(public.absolute())}
+        return self._with_words("make_credential", words, paths)  # type: ignore[no-any-return]
+
+    def add_reviewer(self, public: Path) -> str:
+        """Let a reviewer into the open vault's log; return the fingerprint."""
+        return self._one("add_reviewer", public=str(public.absolute()))  # type: ignore[no-any-return]
+
+    def make_officer(self, private: Path, public: Path) -> str:
+        """Make an officer's key pair; return the fingerprint."""
+        paths = {"private": str(private.absolute()), "public": str(public.absolute())}
+        return self._with_words("make_officer", None, paths)  # type: ignore[no-any-return]
+
+    # This machine
 
     def models(self) -> Report:
         """Check every installed model against its card."""
         return self._one("models")  # type: ignore[no-any-return]
 
-    def doctor(self) -> Report:
-        """Report the posture of this machine and installation; needs no vault."""
-        return self._one("doctor")  # type: ignore[no-any-return]
+    def doctor(self, vault: str = "") -> Report:
+        """Report the posture of this machine and installation, and what a locked vault shows of its own."""
+        return self._one("doctor", vault=vault)  # type: ignore[no-any-return]
 
     def cancel(self) -> None:
         """End the call in flight with Cancelled, within a second or so."""
@@ -133,21 +244,35 @@ class Client:
             self._process.kill()
             self._process.wait()
 
-    def _one(self, call: str, *, secret: bytearray | None = None, **arguments: object) -> Any:
-        return list(self._replies(call, secret=secret, arguments=arguments))[-1]
+    def _read_log(
+        self, call: str, words: Secret | None, *, log: Path | None, credential: Path | None, **others: object
+    ) -> Any:
+        paths = {
+            "log": str(log.absolute()) if log else "",
+            "credential": str(credential.absolute()) if credential else "",
+        }
+        return self._with_words(call, words, paths | others)
+
+    def _with_words(self, call: str, words: Secret | None, arguments: dict[str, Any]) -> Any:
+        if words is None:
+            return list(self._replies(call, secrets={}, arguments=arguments))[-1]
+        return list(self._replies(call, secrets={"words": words}, arguments=arguments))[-1]
+
+    def _one(self, call: str, *, secrets: dict[str, Secret] | None = None, **arguments: object) -> Any:
+        return list(self._replies(call, secrets=secrets or {}, arguments=arguments))[-1]
 
     def _events(self, call: str, **arguments: object) -> Iterator[Event]:
-        replies = self._replies(call, secret=None, arguments=arguments)
+        replies = self._replies(call, secrets={}, arguments=arguments)
         return (reply for reply in replies if reply is not None)
 
-    def _replies(self, call: str, *, secret: bytearray | None, arguments: dict[str, Any]) -> Iterator[Any]:
+    def _replies(self, call: str, *, secrets: dict[str, Secret], arguments: dict[str, Any]) -> Iterator[Any]:
         with self._calling:
             link = self._link  # a lock in another thread may put a new one in its place
             finished = False
             try:
-                wire.send(link, {"call": call, "arguments": arguments, "secret": secret is not None})
-                if secret is not None:
-                    wire.send_secret(link, secret)
+                wire.send(link, {"call": call, "arguments": arguments, "secrets": list(secrets)})
+                for secret in secrets.values():
+                    _send(link, secret)
                 while not finished:
                     message = _receive(link)
                     finished = "event" not in message
@@ -158,6 +283,14 @@ class Client:
             finally:
                 if not finished:  # the caller walked away: leave the pipe clean for the next call
                     _drain(link)
+
+
+def _send(link: socket.socket, secret: Secret) -> None:
+    frame = secret.pack()
+    try:
+        wire.send_secret(link, frame)
+    finally:
+        wipe(frame)
 
 
 def _receive(link: socket.socket) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import sys
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,16 @@ class Config:
         """The number of threads to compute with: the setting, at most every core this process may run on."""
         most = len(os.sched_getaffinity(0))
         return min(self.threads, most) or most
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the configured models."""
+        return tuple(name for name in (self.embedding, self.reader, self.generator) if name)
+
+    def digest(self) -> str:
+        """Return the SHA-256, in hex, of all settings: it changes where one of them does."""
+        settings = {name: value for name, value in asdict(self).items() if name != "home"}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def vault_folder(self, name: str) -> Path:
         """Return the folder of the vault `name`.

@@ -18,7 +18,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -138,6 +138,15 @@ def installed(folders: Sequence[Path]) -> tuple[Installed, ...]:
     """
     names = {card.parent.name for folder in folders for card in folder.glob(f"*/{CARD}")}
     return tuple(find(name, folders) for name in sorted(names) if _NAME.fullmatch(name))
+
+
+def hashes(names: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:
+    """Return for each of the models `names` that is installed the SHA-256, in hex, that its card gives."""
+    found: dict[str, str] = {}
+    for name in names:
+        with suppress(ModelMissing):
+            found[name] = find(name, folders).card.files[0].sha256
+    return found
 
 
 def verify(found: Installed) -> None:

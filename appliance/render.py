@@ -18,6 +18,8 @@ from appliance.types import (
     FileResult,
     Passage,
     Report,
+    Rewritten,
+    SlotInfo,
 )
 
 REFUSAL = "Not in your documents"
@@ -168,6 +170,53 @@ def report(found: Report) -> str:
 def report_json(found: Report) -> dict[str, Any]:
     """Return a report as `verify`, `models` and `doctor` print it with --json."""
     return {"ok": found.ok, "checks": [_fields(check, "name ok detail") for check in found.checks]}
+
+
+def slots(found: Sequence[SlotInfo]) -> str:
+    """Return the ways to open a vault as a table."""
+    rows = [("slot", "made", "opens with", "cost of a guess")]
+    for slot in found:
+        cost = "none: a key of 32 random bytes" if slot.kdf is None else _cost(slot.kdf)
+        kind = slot.kind + (f", officer {slot.officer}" if slot.officer else "")
+        rows.append((str(slot.number), slot.created.strftime("%Y-%m-%d"), kind, cost))
+    width = max(len(row[2]) for row in rows)
+    return "".join(f"{a:>4}  {b:<10}  {c:<{width}}  {d}\n" for a, b, c, d in rows)
+
+
+def slot_json(slot: SlotInfo) -> dict[str, Any]:
+    """Return one slot as `keys list --json` prints it."""
+    return _fields(slot, "number kind kdf officer") | {"created": slot.created.isoformat()}
+
+
+def rewritten(made: Rewritten) -> str:
+    """Return what a rewrite made, in a few words; the slots that it left behind are named."""
+    words = f"{made.size / 1e6:.1f} MB in {made.seconds:.1f} s, every row verified"
+    dropped = ", ".join(f"{slot.number} ({slot.kind})" for slot in made.dropped)
+    return words + (f"; these slots are not in it, add them again: {dropped}" if dropped else "")
+
+
+def rewritten_json(made: Rewritten) -> dict[str, Any]:
+    """Return what a rewrite made as --json prints it."""
+    dropped = [slot_json(slot) for slot in made.dropped]
+    return {"dropped": dropped, "bytes": made.size, "seconds": round(made.seconds, 3), "digest": made.digest}
+
+
+def entries(found: Sequence[dict[str, Any]]) -> str:
+    """Return entries of the audit log, one a line, what was opened of their content below."""
+    lines = []
+    for entry in found:
+        marks = [f"{name}={entry[name]}" for name in ("clock_back_s", "cut_bytes", "fault") if name in entry]
+        marks += [] if entry.get("authenticated", True) else ["not authenticated"]
+        time = str(entry.get("time", ""))[:19]
+        line = f"{entry['n'] if entry['n'] is not None else '?':>6}  {time:<19}  {entry['action']:<10}"
+        lines.append(f"{line}  {' '.join([entry['outcome'], *marks])}")
+        for name, value in (entry.get("content") or {}).items():
+            lines.append(f"{'':>8}{clean_line(name)}: {clean_line(str(value))}")
+    return "\n".join(lines) + "\n"
+
+
+def _cost(kdf: tuple[int, int, int]) -> str:
+    return f"Argon2id {kdf[0] // 1024} MiB, {kdf[1]} passes, {kdf[2]} lanes"
 
 
 def _citation(citation: Citation) -> str:

@@ -3,54 +3,46 @@
 Three layers, each closing what the others leave open. Resource limits bound time, memory and files.
 Landlock closes the file system, but leaves UDP, netlink, vsock and io_uring. Seccomp closes the system calls.
 
-The child's filter is an allow-list. A deny-list must know every dangerous call of every later kernel
-(io_uring was one once); an allow-list must know the forty that a Python without threads needs to compute,
-and a call that it does not know fails with EPERM, which Python turns into an exception. Calls of a foreign
-architecture (i386 on x86-64) kill the process; x32 calls get EPERM.
+    front ends      no_network, harden
+    worker          no_network, harden, confine_worker       it holds the key, so it keeps what a store needs
+    parser child    confine                                  one thread, modules to import, nothing else
+    generator cell  confine_cell                             threads, no file at all
 
-Sources: Linux documentation userspace-api/landlock and userspace-api/seccomp_filter; the struct layouts
-and numbers are those of the kernel's uapi headers.
+The filter of a child is an allow-list. A deny-list must know every dangerous call of every later kernel
+(io_uring was one once); an allow-list must know the forty that a Python without threads needs to compute,
+and a call that it does not know fails with EPERM, which Python turns into an exception.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import json
 import mmap
 import os
-import platform
 import resource
 import signal
 import socket
-import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance import kernel
 from appliance.errors import SandboxUnavailable
-from appliance.types import Check
+from appliance.kernel import Numbers, Program
 
-_X86 = platform.machine() in ("x86_64", "amd64")
-_AUDIT_ARCH = 0xC000003E if _X86 else 0xC00000B7
-_X32_BIT = 0x40000000
-_SECCOMP = 317 if _X86 else 277
-_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
-_IO_URING = (425, 426, 427)
-_SOCKET = 41 if _X86 else 198
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_PR_SET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 1, 3, 4
+_SOCKET: Numbers = (41, 198)
+IO_URING: tuple[Numbers, ...] = ((425, 425), (426, 426), (427, 427))
 
-# What a single-threaded Python needs to compute, to import and to read and write what it holds open:
-# name: (x86-64, aarch64); None where the architecture has no such call.
-_HARMLESS: dict[str, tuple[int | None, int]] = {
+# What a single-threaded Python needs to compute, to import and to read and write what it holds open.
+_HARMLESS: dict[str, Numbers] = {
     "read": (0, 63),
     "write": (1, 64),
     "close": (3, 57),
-    "stat": (4, 79),
+    "stat": (4, None),
     "fstat": (5, 80),
-    "lstat": (6, 79),
+    "lstat": (6, None),
     "newfstatat": (262, 79),
     "statx": (332, 291),
     "lseek": (8, 62),
@@ -74,7 +66,7 @@ _HARMLESS: dict[str, tuple[int | None, int]] = {
     "clock_gettime": (228, 113),
     "clock_getres": (229, 114),
     "gettimeofday": (96, 169),
-    "time": (201, 169),
+    "time": (201, None),
     "getrusage": (98, 165),
     "getrandom": (318, 278),
     "exit": (60, 93),
@@ -84,20 +76,75 @@ _HARMLESS: dict[str, tuple[int | None, int]] = {
 _OPEN_TO_WRITE = (
     os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | (os.O_TMPFILE & ~os.O_DIRECTORY)
 )
-_CAREFUL: dict[str, tuple[tuple[int, int], int, int]] = {
+_CAREFUL: dict[str, tuple[Numbers, int, int]] = {
     "openat": ((257, 56), 2, _OPEN_TO_WRITE),
     "mmap": ((9, 222), 2, mmap.PROT_EXEC),
     "mprotect": ((10, 226), 2, mmap.PROT_EXEC),
 }
+# What the threads of a generator need besides, and to look whether its pipe has something to say.
+_FOR_THREADS: dict[str, Numbers] = {
+    "set_robust_list": (273, 99),
+    "rseq": (334, 293),
+    "sched_getaffinity": (204, 123),
+    "poll": (7, None),
+    "ppoll": (271, 73),
+    "sysinfo": (99, 179),
+}
+_CLONE: Numbers = (56, 220)
+# clone3 takes its flags from memory, where no filter can see them; without it the C library takes clone.
+_CLONE3: Numbers = (435, 435)
+# The flags by which the GNU C library makes a thread, and nothing but a thread: CLONE_VM, FS, FILES, SYSVSEM,
+# SIGHAND, THREAD, SETTLS, PARENT_SETTID, CHILD_CLEARTID.
+_A_THREAD = 0x003D0F00
 
-# BPF: opcodes, and the offsets in struct seccomp_data.
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
-_ALLOW, _KILL, _DENY = 0x7FFF0000, 0x80000000, 0x00050000 | errno.EPERM
+# What the holder of the key never does: talk to another program, look into one, or change the machine.
+_NEVER_IN_THE_WORKER: dict[str, Numbers] = {
+    "socket": _SOCKET,
+    "connect": (42, 203),
+    "bind": (49, 200),
+    "listen": (50, 201),
+    "accept": (43, 202),
+    "accept4": (288, 242),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "pidfd_getfd": (438, 438),
+    "kcmp": (312, 272),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "keyctl": (250, 219),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "mount_setattr": (442, 442),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "open_by_handle_at": (304, 265),
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294),
+}
+_SOCKETPAIR: Numbers = (53, 199)
+_DATAGRAM_BIT = int(socket.SOCK_DGRAM)  # SOCK_STREAM and SOCK_SEQPACKET have it not
 
-_READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
-
-_libc = ctypes.CDLL(None, use_errno=True)
+_ANY_FILE = kernel.READ_FILE | kernel.WRITE_FILE | kernel.TRUNCATE
+_ANY_FOLDER = (
+    _ANY_FILE
+    | kernel.READ_FOLDER
+    | kernel.REMOVE_FILE
+    | kernel.REMOVE_FOLDER
+    | kernel.MAKE_FILE
+    | kernel.MAKE_FOLDER
+    | kernel.MOVE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,40 +169,18 @@ class Level:
         """Tell whether both layers are there."""
         return self.landlock > 0 and self.seccomp
 
-
-class _Instruction(ctypes.Structure):
-    _fields_ = (
-        ("code", ctypes.c_uint16),
-        ("jt", ctypes.c_uint8),
-        ("jf", ctypes.c_uint8),
-        ("k", ctypes.c_uint32),
-    )
-
-
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_uint16), ("filter", ctypes.POINTER(_Instruction)))
-
-
-class _Ruleset(ctypes.Structure):
-    _fields_ = (("files", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
-
-
-class _Beneath(ctypes.Structure):
-    _pack_ = 1
-    _fields_ = (("access", ctypes.c_uint64), ("folder", ctypes.c_int32))
+    def __str__(self) -> str:
+        filters = "seccomp" if self.seccomp else "no seccomp"
+        return f"Landlock ABI {self.landlock}, {filters}" if self.landlock else f"no Landlock, {filters}"
 
 
 def level() -> Level:
     """Ask the kernel what it offers; changes nothing."""
-    abi = _libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
-    # SECCOMP_GET_ACTION_AVAIL (2) of the action that the filters rest on.
-    action = ctypes.c_uint32(0x00050000)
-    known = _libc.syscall(_SECCOMP, ctypes.c_uint(2), ctypes.c_uint(0), ctypes.byref(action)) == 0
-    return Level(landlock=max(abi, 0), seccomp=known and platform.machine() in ("x86_64", "aarch64"))
+    return Level(landlock=kernel.landlock_version(), seccomp=kernel.knows_filters())
 
 
 def require(*, accept_weaker: bool = False) -> Level:
-    """Return the level.
+    """Return the level; whoever accepts a weaker one records it, by its text, in the audit log.
 
     Raises:
         SandboxUnavailable: Landlock or seccomp is missing and nobody accepted less.
@@ -166,7 +191,10 @@ def require(*, accept_weaker: bool = False) -> Level:
             name for name, there in (("Landlock", found.landlock), ("seccomp", found.seccomp)) if not there
         ]
         raise SandboxUnavailable(
-            f"This kernel offers no {' and no '.join(missing)}: documents cannot be confined."
+            f"This kernel offers no {' and no '.join(missing)}: "
+            "neither what reads documents nor what writes answers can be confined.",
+            hint="Nothing was done. A kernel from 5.13 on with Landlock switched on is needed, or "
+            "--accept-weaker, which is recorded in the audit log.",
         )
     return found
 
@@ -180,15 +208,10 @@ def no_network() -> None:
     Raises:
         SandboxUnavailable: the kernel did not take the filter.
     """
-    deny_uring = [step for number in _IO_URING for step in _when(number, [(_RETURN, 0, 0, _DENY)])]
-    only_unix = [
-        (_LOAD, 0, 0, _ARGUMENTS),
-        (_EQUAL, 1, 0, socket.AF_UNIX),
-        (_RETURN, 0, 0, _DENY),
-        (_RETURN, 0, 0, _ALLOW),
-    ]
-    _no_new_privileges()
-    _install([*_prologue(), *deny_uring, *_when(_SOCKET, only_unix), (_RETURN, 0, 0, _ALLOW)])
+    program = Program()
+    for call in IO_URING:
+        program = program.deny(call)
+    kernel.install(program.allow_only(_SOCKET, 0, socket.AF_UNIX), allow_others=True)
 
 
 def harden() -> None:
@@ -198,31 +221,21 @@ def harden() -> None:
         SandboxUnavailable: the kernel refused.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _prctl(_PR_SET_DUMPABLE, 0)
+    kernel.prctl(_PR_SET_DUMPABLE, 0)
+
+
+def dumpable() -> bool:
+    """Tell whether a debugger of the same user may read this process's memory."""
+    return kernel.prctl(_PR_GET_DUMPABLE) != 0
 
 
 def close_files(readable: Iterable[Path]) -> None:
     """Close the file system to this process but for reading beneath the folders `readable`, for ever.
 
-    Where the kernel is new enough (ABI 4, 6) TCP, abstract sockets and signals to strangers are closed too.
-
     Raises:
-        SandboxUnavailable: the kernel did not take the rules.
+        SandboxUnavailable: the process has several threads, or the kernel did not take the rules.
     """
-    abi = level().landlock
-    bits = {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)
-    rules = _Ruleset(files=(1 << bits) - 1, net=3 if abi >= 4 else 0, scoped=3 if abi >= 6 else 0)
-    size = 8 if abi < 4 else 16 if abi < 6 else 24
-    ruleset = _checked(
-        _libc.syscall(_LANDLOCK_CREATE, ctypes.byref(rules), ctypes.c_size_t(size), ctypes.c_uint32(0))
-    )
-    try:
-        for folder in readable:
-            _allow_reading(ruleset, folder)
-        _no_new_privileges()
-        _required(_libc.syscall(_LANDLOCK_RESTRICT, ctypes.c_int(ruleset), ctypes.c_uint32(0)))
-    finally:
-        os.close(ruleset)
+    kernel.restrict(kernel.reading(readable))
 
 
 def confine(limits: Limits, *, accept_weaker: bool = False) -> None:
@@ -234,18 +247,62 @@ def confine(limits: Limits, *, accept_weaker: bool = False) -> None:
         SandboxUnavailable: a layer is missing and nobody accepted less, or the kernel did not take it.
     """
     found = require(accept_weaker=accept_weaker)
-    _bound(limits)
-    _no_new_privileges()
-    _prctl(_PR_SET_DUMPABLE, 0)
+    _bound(
+        {
+            resource.RLIMIT_AS: limits.address_space,
+            resource.RLIMIT_CPU: limits.cpu_seconds,
+            resource.RLIMIT_NOFILE: limits.open_files,
+            resource.RLIMIT_NPROC: 0,
+        }
+    )
+    _close(found, library_folders(), _allow(_HARMLESS))
+
+
+def confine_cell(*, address_space: int, accept_weaker: bool = False) -> None:
+    """Confine this process, which may make threads but opens no file: what it needs it holds already.
+
+    There is no limit on its computing time, for it lives as long as the vault is open: the other side of its
+    pipe watches the clock. A sealed memory file that it holds open can still be read.
+
+    Raises:
+        SandboxUnavailable: a layer is missing and nobody accepted less, or the kernel did not take it.
+    """
+    found = require(accept_weaker=accept_weaker)
+    _bound({resource.RLIMIT_AS: address_space, resource.RLIMIT_NOFILE: 16})
+    program = _allow(_HARMLESS | _FOR_THREADS).deny(_CLONE3, error=errno.ENOSYS)
+    _close(found, (), program.allow_only(_CLONE, 0, _A_THREAD))
+
+
+def confine_worker(writable: Sequence[Path], *, accept_weaker: bool = False) -> Level:
+    """Take from the holder of the key what it never needs, for ever; its children inherit that.
+
+    It may read every file, for a user names what is added, but write only beneath the folders `writable` (of
+    one that is not there yet, beneath the nearest that is). It may run this Python interpreter and no other
+    program, and reaches no other process: not by a socket, local ones included, nor by a signal where the
+    kernel is new enough (ABI 6). It must have one thread.
+
+    Raises:
+        SandboxUnavailable: a layer is missing and nobody accepted less, or the kernel did not take it.
+    """
+    found = require(accept_weaker=accept_weaker)
     if found.landlock:
-        close_files(library_folders())
+        rules = kernel.reading([Path("/")])
+        rules |= {_existing(folder): _ANY_FOLDER for folder in writable}
+        rules[Path(os.devnull)] = _ANY_FILE
+        programs = kernel.programs_needed(Path(sys.executable))
+        kernel.restrict(rules | dict.fromkeys(programs, kernel.EXECUTE | kernel.READ_FILE))
     if found.seccomp:
-        _install(_allow_list())
+        program = Program()
+        for call in (*IO_URING, *_NEVER_IN_THE_WORKER.values()):
+            program = program.deny(call)
+        # A datagram socket, one of a pair too, can send to any local socket by name.
+        kernel.install(program.allow_without(_SOCKETPAIR, 1, _DATAGRAM_BIT), allow_others=True)
+    return found
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent, the process `parent`, ends."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Have the kernel kill this process when the thread of process `parent` that started it ends."""
+    kernel.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -256,164 +313,32 @@ def library_folders() -> tuple[Path, ...]:
     return tuple(sorted(folder for folder in {*named, Path(__file__).parent} if folder.is_dir()))
 
 
-def probe() -> tuple[Check, ...]:
-    """Try the forbidden operations in a confined child and return one check each, ok where it was denied.
-
-    A process is started for it by exec, so that the caller's memory is not copied.
-    """
-    command = [sys.executable, "-I", "-m", "appliance.sandbox"]
-    try:
-        done = subprocess.run(
-            command, env={}, cwd="/", capture_output=True, timeout=30, stdin=subprocess.DEVNULL, check=True
-        )
-        rows = json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        return (Check("sandbox", ok=False, detail=f"the probe did not run: {type(error).__name__}"),)
-    return tuple(
-        Check(str(name), ok=detail.startswith("denied"), detail=str(detail)) for name, detail in rows
-    )
+def _close(found: Level, readable: Iterable[Path], program: Program) -> None:
+    """Put on the layers that a child of any kind gets."""
+    harden()
+    if found.landlock:
+        close_files(readable)
+    if found.seccomp:
+        kernel.install(program, allow_others=False)
 
 
-def attempts() -> dict[str, Callable[[], object]]:
-    """Return the eighteen operations that no document parser has any business with."""
-    parent = os.getppid()
-    raw = {"ptrace": (101, 117), "bpf": (321, 280), "keyctl": (250, 219), "userfaultfd": (323, 282)}
-    number = {name: pair[0] if _X86 else pair[1] for name, pair in raw.items()}
-    return {
-        "read a file outside": lambda: os.open("/etc/passwd", os.O_RDONLY),
-        "list a folder outside": lambda: next(Path("/").iterdir()),
-        "create a file": lambda: os.open("/tmp", os.O_TMPFILE | os.O_WRONLY, 0o600),  # noqa: S108
-        "TCP socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
-        "UDP socket": lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM),
-        "Unix socket": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM),
-        "netlink socket": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
-        "vsock socket": lambda: socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM),
-        "io_uring": lambda: _checked(_libc.syscall(_IO_URING[0], 1, ctypes.create_string_buffer(120))),
-        "start a process": _fork,
-        "run a program": lambda: os.execv("/bin/true", ["true"]),  # noqa: S606
-        "trace the parent": lambda: _checked(_libc.syscall(number["ptrace"], 0x4206, parent, 0, 0)),
-        "signal the parent": lambda: os.kill(parent, 0),
-        "load a BPF program": lambda: _checked(
-            _libc.syscall(number["bpf"], 0, ctypes.create_string_buffer(72), 72)
-        ),
-        "read the keyring": lambda: _checked(_libc.syscall(number["keyctl"], 0, -3, 0)),
-        "userfaultfd": lambda: _checked(_libc.syscall(number["userfaultfd"], 1)),
-        "mount": lambda: _checked(_libc.mount(b"none", b"/tmp", b"tmpfs", ctypes.c_ulong(32), None)),
-        "executable memory": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC),
-    }
+def _allow(calls: Mapping[str, Numbers]) -> Program:
+    program = Program()
+    for numbers in calls.values():
+        program = program.allow(numbers)
+    for numbers, argument, bits in _CAREFUL.values():
+        program = program.allow_without(numbers, argument, bits)
+    return program
 
 
-def outcome(attempt: Callable[[], object]) -> str:
-    """Say what came of `attempt`: "denied (EPERM)", "permitted", or another error that proves nothing."""
-    try:
-        attempt()
-    except OSError as error:
-        denied = error.errno in (errno.EPERM, errno.EACCES)
-        return f"{'denied' if denied else 'failed'} ({errno.errorcode.get(error.errno or 0, 'unknown')})"
-    return "permitted"
-
-
-def _fork() -> None:
-    if os.fork() == 0:
-        os._exit(0)
-
-
-def _bound(limits: Limits) -> None:
-    for kind, most in (
-        (resource.RLIMIT_AS, limits.address_space),
-        (resource.RLIMIT_CPU, limits.cpu_seconds),
-        (resource.RLIMIT_NOFILE, limits.open_files),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
+def _bound(limits: Mapping[int, int]) -> None:
+    for kind, wanted in {**limits, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}.items():
         hard = resource.getrlimit(kind)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(kind, (most, most))
 
 
-def _allow_reading(ruleset: int, folder: Path) -> None:
-    handle = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-    try:
-        rule = _Beneath(access=_READ_FILE | _READ_FOLDER, folder=handle)
-        _checked(
-            _libc.syscall(_LANDLOCK_ADD, ctypes.c_int(ruleset), 1, ctypes.byref(rule), ctypes.c_uint32(0))
-        )
-    finally:
-        os.close(handle)
-
-
-def _prologue() -> list[tuple[int, int, int, int]]:
-    """Kill foreign architectures, refuse x32, leave the call's number loaded."""
-    steps = [
-        (_LOAD, 0, 0, _ARCHITECTURE),
-        (_EQUAL, 1, 0, _AUDIT_ARCH),
-        (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, _NUMBER),
-    ]
-    return [*steps, (_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, _DENY)] if _X86 else steps
-
-
-def _when(number: int, then: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
-    """Do `then`, which must return, where the call is `number`."""
-    return [(_EQUAL, 0, len(then), number), *then]
-
-
-def _allow_list() -> list[tuple[int, int, int, int]]:
-    program = _prologue()
-    plain = {pair[0] if _X86 else pair[1] for pair in _HARMLESS.values()}
-    for number in sorted(number for number in plain if number is not None):
-        program += _when(number, [(_RETURN, 0, 0, _ALLOW)])
-    for pair, argument, bits in _CAREFUL.values():
-        unless = [
-            (_LOAD, 0, 0, _ARGUMENTS + 8 * argument),
-            (_ANY_BIT, 0, 1, bits),
-            (_RETURN, 0, 0, _DENY),
-            (_RETURN, 0, 0, _ALLOW),
-        ]
-        program += _when(pair[0] if _X86 else pair[1], unless)
-    return [*program, (_RETURN, 0, 0, _DENY)]
-
-
-def _install(program: list[tuple[int, int, int, int]]) -> None:
-    code = (_Instruction * len(program))(*(_Instruction(*step) for step in program))
-    filled = _Program(len(program), ctypes.cast(code, ctypes.POINTER(_Instruction)))
-    # SECCOMP_SET_MODE_FILTER, for all threads at once (SECCOMP_FILTER_FLAG_TSYNC).
-    result = _libc.syscall(_SECCOMP, ctypes.c_uint(1), ctypes.c_uint(1), ctypes.byref(filled))
-    if result > 0:
-        raise SandboxUnavailable("A thread of this process has filters of its own, so none could be added.")
-    _required(result)
-
-
-def _no_new_privileges() -> None:
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-
-
-def _prctl(option: int, value: int) -> None:
-    zero = ctypes.c_ulong(0)
-    _required(_libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero))
-
-
-def _required(result: int) -> int:
-    """Pass on the result of a call that confines; its failure must never go unseen."""
-    try:
-        return _checked(result)
-    except OSError as error:
-        raise SandboxUnavailable(f"The kernel did not confine this process: {error.strerror}.") from error
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return result
-
-
-def _main() -> None:
-    confine(Limits())
-    rows = [(name, outcome(attempt)) for name, attempt in attempts().items()]
-    sys.stdout.write(json.dumps(rows))
-
-
-if __name__ == "__main__":
-    _main()
+def _existing(folder: Path) -> Path:
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return folder

@@ -12,92 +12,17 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from appliance import config, sandbox, wire
-from appliance.assistant import Assistant, Engines
-from appliance.errors import ApplianceError, UsageError, unexpected
-from appliance.posture import models_report, posture_report
-from appliance.types import Report
+from appliance.errors import ApplianceError, unexpected
+from appliance.secret import Secret, wipe
+from appliance.session import CALLS, Session
 
-Reply = Any
 Call = tuple[dict[str, Any], threading.Event]
 FAREWELL_S = 1.5
-
-
-class Session:
-    """The calls a front end may make. `secret` is wiped when the call that brought it ends."""
-
-    def __init__(self, settings: config.Config) -> None:
-        self._config = settings
-        self._engines = Engines(settings)
-        self._open: Assistant | None = None
-
-    def init(self, _: threading.Event, *, vault: str, secret: bytearray) -> Iterator[Reply]:
-        """Make a vault and open it."""
-        self.close()
-        self._open = Assistant.create(self._config, vault, secret, self._engines)
-        yield None
-
-    def unlock(self, _: threading.Event, *, vault: str, secret: bytearray) -> Iterator[Reply]:
-        """Open a vault."""
-        self.close()
-        self._open = Assistant.unlock(self._config, vault, secret, self._engines)
-        yield None
-
-    def ask(self, stop: threading.Event, *, question: str) -> Iterator[Reply]:
-        """Answer one question."""
-        yield from self._vault.ask(question, stop=stop)
-        yield None
-
-    def add(self, stop: threading.Event, *, paths: tuple[str, ...]) -> Iterator[Reply]:
-        """Store documents."""
-        yield from self._vault.add([Path(path) for path in paths], stop=stop)
-        yield None
-
-    def documents(self, _: threading.Event) -> Iterator[Reply]:
-        """List the documents."""
-        yield self._vault.documents()
-
-    def pages(self, _: threading.Event, *, document_id: int) -> Iterator[Reply]:
-        """Give a document's text."""
-        yield self._vault.pages(document_id)
-
-    def remove(self, _: threading.Event, *, document_id: int) -> Iterator[Reply]:
-        """Erase a document."""
-        self._vault.remove(document_id)
-        yield None
-
-    def verify(self, stop: threading.Event, *, full: bool) -> Iterator[Reply]:
-        """Check the store."""
-        yield self._vault.verify(full=full, stop=stop)
-
-    def models(self, _: threading.Event) -> Iterator[Reply]:
-        """Check the installed models."""
-        yield models_report(self._config)
-
-    def doctor(self, _: threading.Event) -> Iterator[Reply]:
-        """Report the posture."""
-        yield Report(posture_report(self._config).checks + models_report(self._config).checks)
-
-    @property
-    def _vault(self) -> Assistant:
-        if self._open is None:
-            raise UsageError("The vault is locked.", hint="Unlock it first.")
-        return self._open
-
-    def close(self) -> None:
-        """Close the store, if one is open."""
-        if self._open is not None:
-            self._open.close()
-            self._open = None
-
-
-CALLS: dict[str, Callable[..., Iterator[Reply]]] = {
-    name: call for name, call in vars(Session).items() if not name.startswith("_") and name != "close"
-}
 
 
 class Desk:
@@ -122,8 +47,8 @@ class Desk:
                 if "cancel" in message:
                     self._stop.set()
                     continue
-                if message["secret"]:
-                    message["arguments"]["secret"] = wire.receive(self._link)
+                for name in message["secrets"]:  # each follows in a frame of its own
+                    message["arguments"][name] = _secret(wire.receive(self._link))
                 self._stop = threading.Event()
                 self._calls.put((message, self._stop))
         except (wire.Closed, ValueError, KeyError):
@@ -150,15 +75,26 @@ def answer(session: Session, message: dict[str, Any], stop: threading.Event) -> 
     except Exception as error:  # noqa: BLE001 - the report must hold no content, and the session goes on
         yield {"error": {"name": "ApplianceError", "message": unexpected(error), "hint": ApplianceError.hint}}
     finally:
-        secret = arguments.get("secret")
-        if isinstance(secret, bytearray):
-            secret[:] = bytes(len(secret))
+        for argument in arguments.values():
+            if isinstance(argument, Secret):
+                argument.wipe()
+
+
+def _secret(frame: dict[str, Any] | bytearray) -> Secret:
+    if isinstance(frame, dict):
+        raise ValueError("a secret was expected")  # noqa: TRY004 - a frame that is not one of ours, as in wire.py
+    try:
+        return Secret.unpack(frame)
+    finally:
+        wipe(frame)
 
 
 def main() -> None:
-    """Serve the socket named by the arguments: home folder, descriptor."""
+    """Serve the socket named by the arguments: home folder, descriptor, folders that may be written to."""
     sandbox.harden()
     sandbox.no_network()
+    # `doctor` must run on any kernel: what reads strangers' files asks for all of it again.
+    sandbox.confine_worker([Path(folder) for folder in sys.argv[3:]], accept_weaker=True)
     link = socket.socket(fileno=int(sys.argv[2]))
     desk = Desk(link)
     session = Session(config.load(Path(sys.argv[1])))

@@ -24,6 +24,7 @@ import numpy as np
 
 from appliance import config, embed, models
 from appliance.ingest.chunk import chunks
+from appliance.secret import Secret
 from appliance.sentences import split
 from appliance.types import Block, Draft, Matrix, Parsed, Vector, chunk_input
 from appliance.vault.folder import open_vault
@@ -114,7 +115,7 @@ def main() -> None:
     settings = config.load(options.home.absolute())
     encoder = embed.load(models.find(settings.embedding, settings.model_folders), threads=settings.cores)
     folder = settings.vault_folder(VAULT)
-    store = open_vault(folder, bytearray(PASSPHRASE), clock=lambda: datetime.now(UTC))
+    store = open_vault(folder, Secret.passphrase(bytearray(PASSPHRASE)), clock=lambda: datetime.now(UTC))
     again = map(reversed_sentences, texts(options.data))
     fill(store, encoder, drafts(itertools.chain(texts(options.data), again)), size=options.size)
     store.close()

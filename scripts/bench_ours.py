@@ -17,6 +17,7 @@ from pathlib import Path
 from appliance import config
 from appliance.client import Client
 from appliance.errors import ApplianceError
+from appliance.secret import Secret
 from appliance.types import Answered, EvidenceFound, FileDone, Timings
 
 VAULT = "bench"
@@ -30,7 +31,7 @@ def say(event: str, **values: object) -> None:
 
 def ingest(client: Client, files: list[Path]) -> None:
     """Add the files and say how long that took, from the call until all was durable and searchable."""
-    client.init(VAULT, bytearray(PASSPHRASE))
+    client.init(VAULT, Secret.passphrase(bytearray(PASSPHRASE)))
     say("ready")
     began = time.perf_counter()
     results = [event.result for event in client.add(files) if isinstance(event, FileDone)]
@@ -49,7 +50,7 @@ def ingest(client: Client, files: list[Path]) -> None:
 
 def serve(client: Client, questions: list[str]) -> None:
     """Ask each question, and say how long its evidence took to arrive in this process."""
-    client.unlock(VAULT, bytearray(PASSPHRASE))
+    client.unlock(VAULT, Secret.passphrase(bytearray(PASSPHRASE)))
     say("ready")
     for question in questions:
         ms, timings = ask(client, question)

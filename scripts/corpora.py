@@ -13,6 +13,7 @@ from appliance.errors import ModelMissing
 from appliance.ingest.chunk import chunks
 from appliance.retrieve import cross
 from appliance.retrieve.reader import TrainedReader
+from appliance.secret import Secret
 from appliance.types import Draft, Parsed, chunk_input
 from appliance.vault.folder import create_vault
 from appliance.vault.store import Store
@@ -40,7 +41,7 @@ def load_reader() -> TrainedReader | None:
 
 def store_of(documents: Iterable[tuple[str, Parsed]], encoder: Encoder, folder: Path) -> Store:
     """Make a vault at `folder` of (name, document) and return its open store."""
-    store = create_vault(folder, bytearray(b"measure"), clock=lambda: datetime.now(UTC))
+    store = create_vault(folder, Secret.passphrase(bytearray(b"measure")), clock=lambda: datetime.now(UTC))
     for name, parsed in documents:
         text, starts, pieces = chunks(parsed)
         digest = hashlib.sha256(f"{name}\0{text}".encode()).hexdigest()

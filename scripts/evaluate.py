@@ -33,6 +33,7 @@ import pypdfium2
 from appliance.ingest.parse.nursery import Nursery, parse_file
 from appliance.ingest.pipeline import Ingest
 from appliance.retrieve.retriever import Retriever
+from appliance.secret import Secret
 from appliance.vault.folder import create_vault
 from scripts.corpora import load_encoder, load_reader
 
@@ -204,7 +205,9 @@ def _through_retriever(files: Sequence[Path], questions: Sequence[str]) -> Itera
     encoder = load_encoder()
     with tempfile.TemporaryDirectory() as home, Nursery() as nursery:
         store = create_vault(
-            Path(home) / "vault", bytearray(PASSPHRASE.encode()), clock=lambda: datetime.now(UTC)
+            Path(home) / "vault",
+            Secret.passphrase(bytearray(PASSPHRASE.encode())),
+            clock=lambda: datetime.now(UTC),
         )
         ingest = Ingest(store, encoder, lambda path: parse_file(nursery, path), time.monotonic)
         print(list(ingest.add(files, stop=threading.Event()))[-1], flush=True)

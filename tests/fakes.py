@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from appliance.errors import Cancelled, WrongSecret
+from appliance.secret import Secret
 from appliance.types import (
     Added,
     Answer,
     Answered,
     Check,
+    Checking,
     Citation,
     Delta,
     Document,
@@ -169,10 +171,10 @@ class FakeClient:
         if call in self.errors:
             raise self.errors[call]
 
-    def unlock(self, vault: str, passphrase: bytearray) -> None:
-        self.secrets.append(passphrase)
+    def unlock(self, vault: str, secret: Secret) -> None:
+        self.secrets.append(secret.words)
         self._enter("unlock")
-        if bytes(passphrase) != PASSPHRASE:
+        if bytes(secret.words) != PASSPHRASE:
             raise WrongSecret(f"No slot of {vault} opens.")
 
     def ask(self, question: str) -> Iterator[Event]:
@@ -212,9 +214,10 @@ class FakeClient:
         self._enter("remove")
         self.library = [each for each in self.library if each.id != document_id]
 
-    def verify(self, *, full: bool) -> Report:
+    def verify(self, *, full: bool) -> Iterator[Checking | Report]:
         self._enter(f"verify full={full}")
-        return Report((Check("store", ok=True, detail="every page authentic"),))
+        yield Checking("pages", 1, 2)
+        yield Report((Check("store", ok=True, detail="every page authentic"),))
 
     def doctor(self) -> Report:
         self._enter("doctor")

@@ -15,9 +15,11 @@ from textual.message_pump import MessagePump
 
 from appliance.clean import clean_line
 from appliance.errors import ApplianceError, Cancelled, WrongSecret
+from appliance.secret import Secret
 from appliance.types import (
     Added,
     Answered,
+    Checking,
     Delta,
     Document,
     DocumentPage,
@@ -41,7 +43,7 @@ PATIENCE_S = 1.5
 class Client(Protocol):
     """What the screens need of the facade. Every call blocks; `cancel` comes from any thread."""
 
-    def unlock(self, vault: str, passphrase: bytearray) -> None:
+    def unlock(self, vault: str, secret: Secret) -> None:
         """Open a vault."""
 
     def ask(self, question: str) -> Iterator[Event]:
@@ -59,8 +61,8 @@ class Client(Protocol):
     def remove(self, document_id: int) -> None:
         """Erase a document."""
 
-    def verify(self, *, full: bool) -> Report:
-        """Check the store."""
+    def verify(self, *, full: bool) -> Iterator[Checking | Report]:
+        """Check the store and the log; yield how far it is, and the report last."""
 
     def doctor(self) -> Report:
         """Look at this machine."""
@@ -87,14 +89,14 @@ class Link:
         self._stopped: set[int] = set()
         self._current: int | None = None
 
-    def unlock(self, screen: MessagePump, vault: str, passphrase: bytearray) -> int:
-        """Open `vault`, then wipe `passphrase`; says Unlocked or Failed."""
+    def unlock(self, screen: MessagePump, vault: str, secret: Secret) -> int:
+        """Open `vault`, then wipe `secret`; says Unlocked or Failed."""
 
         def call(job: int) -> Iterator[Message]:
             try:
-                self._client.unlock(vault, passphrase)
+                self._client.unlock(vault, secret)
             finally:
-                passphrase[:] = bytes(len(passphrase))
+                secret.wipe()
             yield said.Unlocked(job)
 
         return self._start(screen, call)
@@ -125,8 +127,18 @@ class Link:
         return self._once(screen, call)
 
     def verify(self, screen: MessagePump, *, full: bool) -> int:
-        """Check the store; says Reported."""
-        return self._once(screen, lambda job: said.Reported(job, self._client.verify(full=full)))
+        """Check the store and the log; says CheckMoved, and Reported at the end."""
+
+        def call(job: int) -> Iterator[Message]:
+            for event in self._client.verify(full=full):
+                if job in self._stopped:
+                    self._client.cancel()
+                if isinstance(event, Checking):
+                    yield said.CheckMoved(job, event)
+                else:
+                    yield said.Reported(job, event)
+
+        return self._start(screen, call)
 
     def doctor(self, screen: MessagePump) -> int:
         """Look at this machine; says Reported."""

@@ -12,6 +12,7 @@ from textual.message import Message
 from appliance.types import (
     Added,
     Answer,
+    Checking,
     Document,
     DocumentPage,
     Evidence,
@@ -107,6 +108,13 @@ class PagesRead(FromWorker):
 @dataclass
 class DocumentRemoved(FromWorker):
     """A document and everything derived from it is gone."""
+
+
+@dataclass
+class CheckMoved(FromWorker):
+    """A verification has come a little further."""
+
+    progress: Checking
 
 
 @dataclass

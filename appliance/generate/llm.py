@@ -1,5 +1,7 @@
 """Prompt -> tokens -> pieces of text, by llama.cpp's C interface. The only file that names llama_cpp.
 
+It runs in the generator's cell (cell.py, inmate.py), never in the process that holds the key.
+
 The system prefix is evaluated once: its keys and values stay in the context, and what came after it is cut
 off before the next question. Nothing is ever written to or restored from a state file (CVE-2026-43629).
 """
@@ -17,10 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
-from appliance.errors import ApplianceError, ModelMismatch, ModelMissing, UsageError
-from appliance.models import Installed, open_verified
+from appliance.errors import ApplianceError, ModelMismatch, ModelMissing, NoRoom, UsageError
 from appliance.types import Prompt, Tokens
 
 CONTEXT = 2048
@@ -45,6 +46,24 @@ TEMPLATES = {
         before_answer="<|im_end|>\n<|im_start|>assistant\n",
     )
 }
+
+
+def known_template(name: str) -> Template:
+    """Return the template of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in TEMPLATES:
+        raise UsageError(f"There is no prompt template {name!r}; there are: {', '.join(TEMPLATES)}.")
+    return TEMPLATES[name]
+
+
+class Stop(Protocol):
+    """What says that no more is wanted: an Event, or a look at a pipe."""
+
+    def is_set(self) -> bool:
+        """Tell whether no more is wanted."""
 
 
 class Generator(Protocol):
@@ -120,13 +139,11 @@ class LlamaGenerator:
             UsageError: no template of that name.
             ModelMismatch: the file is no model that llama.cpp can load.
         """
-        if template not in TEMPLATES:
-            raise UsageError(f"There is no prompt template {template!r}; there are: {', '.join(TEMPLATES)}.")
+        self._template = known_template(template)
         self.name = name
         self.usage = Tokens()
         self._lib = llama()
-        self._template = TEMPLATES[template]
-        self._stop = threading.Event()
+        self._stop: Stop = threading.Event()
         self._kept: list[int] = []  # the system prefix now held in the context, complete
         self._model = _load(self._lib, path)
         self._vocab = self._lib.llama_model_get_vocab(self._model)
@@ -134,24 +151,6 @@ class LlamaGenerator:
         self._ctx = _open(self._lib, self._model, threads=threads, context=context, abort=self._abort)
         self._sampler = self._lib.llama_sampler_init_greedy()
         self.context = int(self._lib.llama_n_ctx(self._ctx))
-
-    @classmethod
-    def load(cls, found: Installed, *, threads: int) -> Self:
-        """Load an installed generator from verified bytes.
-
-        Raises:
-            ModelMissing: its file is not there.
-            ModelMismatch: its file is not the one its card names.
-        """
-        card = found.card
-        with open_verified(found, "model.gguf") as path:
-            return cls(
-                path,
-                name=card.name,
-                template=card.template,
-                threads=threads,
-                context=min(card.context or CONTEXT, CONTEXT),
-            )
 
     def close(self) -> None:
         """Free model and context; idempotent."""
@@ -165,17 +164,18 @@ class LlamaGenerator:
         """Return how many tokens `text` has as untrusted text."""
         return len(self._untrusted(text))
 
-    def stream(self, prompt: Prompt, *, max_tokens: int, stop: threading.Event) -> Iterator[str]:
+    def stream(self, prompt: Prompt, *, max_tokens: int, stop: Stop) -> Iterator[str]:
         """Yield the answer piece by piece; end quietly once `stop` is set.
 
         Raises:
-            ApplianceError: the prompt leaves no room for an answer, or the library failed.
+            NoRoom: the prompt leaves no room for an answer.
+            ApplianceError: the library failed.
         """
         self._stop = stop
         prefix, body = self._tokens(prompt)
         room = self.context - len(prefix) - len(body)
         if room < 1:
-            raise ApplianceError("The prompt is longer than the model's context.")
+            raise NoRoom("The prompt is longer than the model's context.")
         self.usage = Tokens(prompt=len(prefix) + len(body))
         if self._hold(prefix) and self._evaluate(body):
             yield from self._write(min(max_tokens, room))

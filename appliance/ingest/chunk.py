@@ -19,6 +19,8 @@ _HEADING_MOST = 160
 _CUT_COST = {"item": 0.05, "table": 0.04, "code": 0.04}
 _SENTENCE_COST = 0.08
 """Costs are in squared deviations from the target size: .08 is worth a chunk 28 % off it."""
+_MOST_UNITS = 150
+"""Units in one chunk: eight letters each. A file of single letters would cost minutes otherwise."""
 _ENDS = frozenset(".!?:;")
 
 
@@ -251,7 +253,7 @@ def _cut(run: _Run, shape: Shape) -> list[tuple[int, int]]:
 
 
 def _costs(run: _Run, end: int, best: Sequence[float], shape: Shape) -> Iterator[tuple[float, int]]:
-    for begin in range(end - 1, -1, -1):
+    for begin in range(end - 1, max(end - _MOST_UNITS, 0) - 1, -1):
         unit = run.units[begin]
         start = unit.start if begin else run.start
         size = run.units[end - 1].end - start + len(unit.lead)

@@ -45,10 +45,14 @@ _STEP = 16
 
 @dataclass(slots=True)
 class _Tally:
-    """How far the run is: `bytes` of the files that came to their end, `chunks` embedded, `names` taken."""
+    """How far the run is: `bytes` of the files that came to their end, `chunks` embedded, `names` taken.
+
+    `total` is the bytes of all: added up once, for a medium may hold a million files.
+    """
 
     began: float
     files: tuple[Found, ...]
+    total: int
     names: set[str]
     results: list[FileResult] = field(default_factory=list)
     chunks: int = 0
@@ -57,7 +61,7 @@ class _Tally:
     def progress(self, item: Found, *, now: float, share: float) -> Progress:
         """Report; `share` of `item` is done, and what is left is judged by the bytes so far."""
         done = self.bytes + share * item.size
-        left = sum(file.size for file in self.files) - done
+        left = self.total - done
         eta = max((now - self.began) * left / done, 0.0) if done else None
         return Progress(len(self.results), len(self.files), self.chunks, item.name, eta)
 
@@ -94,7 +98,9 @@ class Ingest:
             IntegrityError: the store is damaged.
         """
         documents = self._store.documents()
-        tally = _Tally(self._clock(), found(paths), {document.name for document in documents})
+        files = found(paths)
+        names = {document.name for document in documents}
+        tally = _Tally(self._clock(), files, sum(file.size for file in files), names)
         known = frozenset((document.size, document.digest) for document in documents)
         ahead = LookAhead(tally.files, parse=self._parse, known=known, stop=stop)
         with ahead:
@@ -178,7 +184,7 @@ class Ingest:
         self._store.finish(resume.document_id)
         status: FileStatus = "partial" if draft.lost else "ok"
         pages = len(draft.page_starts) or None
-        return FileResult(item.source, status, pages, len(draft.chunks), "; ".join(draft.lost + draft.flags))
+        return FileResult(item.source, status, pages, len(draft.chunks), _remarks(draft))
 
     def _embed(self, batch: Sequence[Chunk], title: str, ahead: LookAhead) -> Matrix:
         texts = [chunk_input(chunk, title) for chunk in batch]
@@ -189,6 +195,12 @@ class Ingest:
             rows.append(self._encoder.encode([texts[index] for index in order[first : first + _STEP]]))
         vectors = np.concatenate(rows)
         return vectors[np.argsort(order)]
+
+
+def _remarks(draft: Draft) -> str:
+    """Return what the user is told of a document that was stored: what was lost, what looks hidden in it."""
+    flagged = f"flagged: {', '.join(draft.flags)}" if draft.flags else ""
+    return "; ".join(part for part in (*draft.lost, flagged) if part)
 
 
 def _duplicate(item: Found, document: Document, reason: str) -> FileResult:

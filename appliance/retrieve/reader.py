@@ -12,6 +12,7 @@ from itertools import pairwise
 from math import exp
 from typing import TYPE_CHECKING, Protocol
 
+from appliance.instructions import to_assistant
 from appliance.retrieve.words import Query
 from appliance.sentences import CELL, header_of, is_header, split
 from appliance.types import Passage, Vector
@@ -173,8 +174,13 @@ def _holds(terms: Sequence[str], phrase: Sequence[str]) -> bool:
 
 
 def _sentences(text: str) -> Iterable[tuple[int, int]]:
-    """Return what may be quoted: no header, no fragment, and what ends in a colon with what it announces."""
-    spans = [span for span in split(text) if not is_header(text, span)]
+    """Return what may be quoted: no header, no fragment, and what ends in a colon with what it announces.
+
+    Nor what speaks to the assistant: an injected instruction must not pass for an answer.
+    """
+    spans = [
+        span for span in split(text) if not is_header(text, span) and not to_assistant(text[slice(*span)])
+    ]
     whole = [span for span in spans if span[1] - span[0] >= _SHORT or CELL in text[slice(*span)]] or spans
     ends = {
         one: two[1] for one, two in pairwise(whole) if text[one[1] - 1] == ":" and one[1] - one[0] < _ANNOUNCE

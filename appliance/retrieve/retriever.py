@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -144,9 +142,7 @@ class Retriever:
         """Return the page on which a quote begins: a passage may end on the page after its own."""
         if passage.page is None or not start:
             return passage.page
-        pages = self._store.pages(passage.document_id)
-        starts = list(itertools.accumulate((len(page.text) for page in pages[:-1]), initial=0))
-        return bisect.bisect_right(starts, passage.start + start)
+        return self._store.page_at(passage.document_id, passage.start + start)
 
 
 def _ordered(

@@ -10,6 +10,7 @@ import pytest
 
 from appliance.assistant import UNFINISHED, Assistant, Engines
 from appliance.errors import Cancelled
+from appliance.journal import Journal
 from appliance.types import Answer, Answered, Delta, Event, EvidenceFound, Retrieved
 from tests.fakes import FakeEncoder, FakeGenerator, FakeStore
 from tests.stores import ENCODER, a_draft
@@ -24,6 +25,7 @@ class FakeEngines(Engines):
 
     def __init__(self, generator: FakeGenerator | None) -> None:
         self._writer = generator
+        self.accept_weaker = False
         self._fake = FakeEncoder()
 
     def encoder(self):
@@ -38,6 +40,19 @@ class FakeEngines(Engines):
         return done
 
 
+class FakeJournal(Journal):
+    """A journal without files that remembers what was recorded."""
+
+    def __init__(self) -> None:
+        self.entries = []
+
+    def record(self, action, outcome, *, chunks=(), content=None):
+        self.entries.append((action, outcome, len(chunks), content))
+
+    def _leaves(self, passages):
+        return [b"leaf" for _ in passages]
+
+
 def an_assistant(draft: str | None) -> Assistant:
     store = FakeStore()
     stored = a_draft(GREASE, PAINT)
@@ -45,7 +60,7 @@ def an_assistant(draft: str | None) -> Assistant:
     vectors = FakeEncoder().encode([chunk.text for chunk in stored.chunks])
     store.append(resume.document_id, stored.chunks, vectors)
     store.finish(resume.document_id)
-    return Assistant(store, FakeEngines(None if draft is None else FakeGenerator(draft)))
+    return Assistant(store, FakeJournal(), FakeEngines(None if draft is None else FakeGenerator(draft)))
 
 
 def events(draft: str | None, question: str = QUESTION) -> list[Event]:
@@ -106,5 +121,5 @@ def test_a_stop_ends_the_question_without_an_answer():
 def test_an_unfinished_document_is_listed_as_such():
     store = FakeStore()
     store.begin(replace(a_draft("one", "two"), lost=("page 3",)), model=ENCODER)
-    (listed,) = Assistant(store, FakeEngines(None)).documents()
+    (listed,) = Assistant(store, FakeJournal(), FakeEngines(None)).documents()
     assert listed.lost == (UNFINISHED, "page 3")

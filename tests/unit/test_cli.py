@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance import cli
+from appliance.cli import commands as called
+from appliance.cli import main as cli
+from appliance.cli.arguments import parser
+from appliance.cli.asking import first_line
+from appliance.cli.output import print_json
 from appliance.errors import UsageError
 from appliance.types import Document
 
@@ -21,7 +25,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    actions = cli._parser()._actions
+    actions = parser()._actions
     return next(action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
 
 
@@ -40,29 +44,27 @@ def test_every_option_stands_in_the_readme(name: str) -> None:
 
 
 def test_no_secret_can_be_given_on_the_command_line_or_in_the_environment() -> None:
-    options = {
-        o for parser in commands().values() for action in parser._actions for o in action.option_strings
-    }
+    options = {o for made in commands().values() for action in made._actions for o in action.option_strings}
     assert {option for option in options if "pass" in option} == {"--passphrase-file"}
 
 
 @pytest.mark.parametrize("words", [["--vault", "x", "list"], ["list", "--vault", "x"]])
 def test_common_options_stand_before_or_after_the_command(words: list[str]) -> None:
-    assert cli._parser().parse_args(words).vault == "x"
+    assert parser().parse_args(words).vault == "x"
 
 
 def test_a_passphrase_file_gives_its_first_line(tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(b"two words\r\nmore\n")
-    assert cli._read_passphrase(tmp_path / "p") == b"two words"
+    assert first_line(tmp_path / "p") == b"two words"
 
 
 def test_a_missing_passphrase_file_is_a_clear_mistake(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Cannot read"):
-        cli._read_passphrase(tmp_path / "absent")
+        first_line(tmp_path / "absent")
 
 
 def test_json_holds_no_control_byte(capsys: pytest.CaptureFixture[str]) -> None:
-    cli._print_json({"text": "".join(map(chr, range(0xA0))) + "\u202e"})
+    print_json({"text": "".join(map(chr, range(0xA0))) + "\u202e"})
     printed = capsys.readouterr().out
     assert all(32 <= ord(char) < 127 or char == "\n" for char in printed)
 
@@ -138,7 +140,7 @@ def test_a_full_disk_under_our_output_is_no_traceback() -> None:
 
 @pytest.mark.usefixtures("home")
 def test_a_terminal_that_lacks_a_letter_gets_its_number() -> None:
-    code = "from appliance import cli; cli._ready_streams(); print('“caf\\u00e9” ·')"
+    code = "from appliance.cli import main as cli; cli._ready_streams(); print('“caf\\u00e9” ·')"
     environment = dict(os.environ) | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
     assert done.stdout == b"\\u201ccaf\\xe9\\u201d \\xb7\n"
@@ -150,12 +152,12 @@ def stored(number: int, name: str) -> Document:
 
 def test_a_name_that_is_another_documents_id_is_refused() -> None:
     both = [stored(3, "a"), stored(7, "3")]
-    assert cli._find(both, "7").name == "3"
-    assert cli._find(both, "a").id == 3
+    assert called._find(both, "7").name == "3"
+    assert called._find(both, "a").id == 3
     with pytest.raises(UsageError, match="one document and the name of another"):
-        cli._find(both, "3")
-    assert cli._find([stored(3, "3")], "3").id == 3
+        called._find(both, "3")
+    assert called._find([stored(3, "3")], "3").id == 3
 
 
 def test_a_file_name_that_is_not_utf8_finds_its_document() -> None:
-    assert cli._find([stored(1, "caf\\xe9")], os.fsdecode(b"caf\xe9")).id == 1
+    assert called._find([stored(1, "caf\\xe9")], os.fsdecode(b"caf\xe9")).id == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance import durable
-from appliance.errors import StorageFull
+from appliance.errors import StorageFull, UsageError
 
 
 def test_it_writes_what_it_was_given_for_the_owner_alone(tmp_path: Path) -> None:
@@ -51,3 +51,43 @@ def test_the_file_is_on_the_disk_before_its_name_is(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Path, "rename", rename)
     durable.replace(tmp_path / "a", b"one")
     assert seen == ["sync file", "rename", "sync folder"]
+
+
+def test_what_is_superseded_or_shredded_is_overwritten_and_not_only_unlinked(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for act in (lambda: durable.supersede(path, b"two"), lambda: durable.shred(path)):
+        path.write_bytes(b"the old key")
+        with path.open("rb") as held:
+            act()
+            assert held.read() == bytes(11)
+    assert list(tmp_path.iterdir()) == []
+    durable.supersede(path, b"the first")
+    assert path.read_bytes() == b"the first"
+    durable.shred(tmp_path / "nothing")
+
+
+def test_nothing_is_overwritten_before_its_successor_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"the old key")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageFull):
+        durable.supersede(tmp_path / "a", b"two")
+    assert (tmp_path / "a").read_bytes() == b"the old key"
+
+
+def test_missing_room_is_told_in_round_numbers(tmp_path: Path) -> None:
+    durable.require_room(tmp_path, 1)
+    with pytest.raises(StorageFull, match=r"needs 1048576000 MiB of free space; \d+ MiB are free"):
+        durable.require_room(tmp_path, 1000 << 40)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, StorageFull), (errno.EROFS, UsageError)])
+def test_what_the_system_refuses_is_said_without_a_files_name(number: int, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as caught, durable.translated():
+        raise OSError(number, os.strerror(number), "a secret name")
+    assert "secret" not in str(caught.value)

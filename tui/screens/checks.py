@@ -13,7 +13,7 @@ from textual.widgets import Static
 from appliance.types import Check, Report
 from tui import clean, commands, shape
 from tui.link import Link
-from tui.messages import Reported
+from tui.messages import CheckMoved, Reported
 from tui.screens.house import House
 
 
@@ -39,6 +39,13 @@ class Checks(House):
     def _wait(self, what: str, job: int) -> None:
         self.job = job
         self.status.show(f"{what} Esc stops.")
+
+    @on(CheckMoved)
+    def _moved(self, message: CheckMoved) -> None:
+        if self.mine(message):
+            now = message.progress
+            share = f", {now.done / now.total:.0%}" if now.total else ""
+            self.status.show(f"Checking: {now.name}{share}. Esc stops.")
 
     @on(Reported)
     def _reported(self, message: Reported) -> None:

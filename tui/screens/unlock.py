@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Input
 
+from appliance.secret import Secret
 from tui import commands
 from tui.link import Link
 from tui.messages import Failed, Locked, Unlocked, VaultOpened
@@ -50,7 +51,7 @@ class Unlock(House):
         event.stop()
         if self.job is not None or not event.value:
             return
-        secret = bytearray(event.value.encode("utf-8", "surrogatepass"))
+        secret = Secret.passphrase(bytearray(event.value.encode("utf-8", "surrogatepass")))
         event.input.value = ""
         self._say("")
         self.status.show(BUSY)

@@ -22,6 +22,7 @@ class Bounds:
     file_bytes: int = 512_000_000
     pages: int = 10_000
     characters: int = 50_000_000
+    blocks: int = 500_000
     inflated: int = 500_000_000
     ratio: int = 200
 
@@ -48,11 +49,15 @@ class Blocks:
         """Append a block; one without text is dropped.
 
         Raises:
-            Full: the document holds more characters than it may.
+            Full: the document holds more characters or blocks than it may.
         """
         text = text.strip("\n") if kind in ("code", "table") else _RUNS.sub(" ", text).strip()
         if not text.strip():
             return
+        # Each costs the process that holds the key two hundred times its letter.
+        if len(self.blocks) >= self.bounds.blocks:
+            self.lose(f"text beyond the first {self.bounds.blocks:,} paragraphs")
+            raise Full
         for part in _parts(text[: self._room]):
             self.blocks.append(Block(kind, part, page=page, level=level, header_rows=header_rows))
         self._room -= len(text)

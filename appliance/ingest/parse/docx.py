@@ -7,8 +7,11 @@ Sources: ECMA-376 part 1 (paragraphs 17.3, styles 17.7, numbering 17.9, tables 1
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
+from typing import IO
 from xml.etree.ElementTree import Element
 from xml.etree.ElementTree import ParseError as BrokenXml
 
@@ -16,12 +19,14 @@ import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
 from appliance.errors import LimitExceeded, NeedsPassword, ParseError
+from appliance.ingest.parse import docx_hidden
 from appliance.ingest.parse.blocks import Blocks, Bounds, one_line
-from appliance.ingest.parse.docx_styles import Numbering, Styles, attribute, child, local
+from appliance.ingest.parse.docx_styles import Numbering, Styles, attribute, child, local, whole
 
 _MAIN = "word/document.xml"
 _SMALL = 1_000_000
 """Bytes; a part that is not larger may be packed as tightly as it likes."""
+_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError)
 _SKIPPED = frozenset(
     ("Fallback", "del", "moveFrom", "instrText", "delText", "pPr", "rPr", "sectPr", "tblPr", "tblGrid")
 )
@@ -41,7 +46,7 @@ def read(data: bytes, out: Blocks) -> None:
             _refuse_bomb(archive, out.bounds)
             package = _Package(archive, out.bounds)
             _Document(package, out).read()
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+    except (*_BROKEN_ZIP, OSError) as error:
         raise ParseError("The DOCX is damaged: its archive cannot be read.") from error
     except BrokenXml as error:
         raise ParseError("The DOCX is damaged: its text is not well-formed XML.") from error
@@ -80,17 +85,21 @@ class _Package:
         return root
 
     def _inflate(self, name: str) -> bytes:
-        most = max(_SMALL, self._bounds.ratio * self._archive.getinfo(name).compress_size)
-        pieces = []
+        try:
+            with self._archive.open(name) as file:
+                return b"".join(self._pieces(file, self._archive.getinfo(name).compress_size))
+        except ValueError as error:  # a directory that leads in front of the file: "negative seek value"
+            raise zipfile.BadZipFile(str(error)) from error
+
+    def _pieces(self, file: IO[bytes], packed: int) -> Iterator[bytes]:
+        most = max(_SMALL, self._bounds.ratio * packed)
         read = 0
-        with self._archive.open(name) as file:
-            while piece := file.read(1 << 20):
-                read += len(piece)
-                if read > min(most, self._left):
-                    raise LimitExceeded("The DOCX unpacks to more than its directory says.")
-                pieces.append(piece)
+        while piece := file.read(1 << 20):
+            read += len(piece)
+            if read > min(most, self._left):
+                raise LimitExceeded("The DOCX unpacks to more than its directory says.")
+            yield piece
         self._left -= read
-        return b"".join(pieces)
 
 
 class _Document:
@@ -108,7 +117,12 @@ class _Document:
         self._paged = any(local(element) == "lastRenderedPageBreak" for element in root.iter())
         self._page = 1
         self._broken = False
-        self._notes = _notes(package)
+        self._notes = _notes(package, self._styles, out)
+        # A page of a colour of its own, or a picture behind the text: who knows what is seen on it.
+        bare = child(root, "background") is None and not any(_is_behind(element) for element in root.iter())
+        self._paper = docx_hidden.WHITE if bare else None
+        self._ground = self._paper
+        self._setting = docx_hidden.Setting((), self._ground)
 
     def read(self) -> None:
         """Fill the blocks."""
@@ -159,6 +173,7 @@ class _Document:
     def _text(self, paragraph: Element) -> str:
         pieces: list[str] = []
         self._first_page = 0
+        self._setting = docx_hidden.setting(paragraph, self._styles, self._ground)
         for run in self._runs(paragraph):
             if run.strip() and not self._first_page:
                 self._first_page = self._page
@@ -182,9 +197,9 @@ class _Document:
                 self._broken = False
             elif name in ("footnoteReference", "endnoteReference"):
                 yield f"[{attribute(element, 'id')}]"
-            elif name == "r" and child(element, "rPr", "vanish") is not None:
-                if "".join(item.text or "" for item in element if local(item) == "t").strip():
-                    self._out.flag("hidden text, left out")
+            elif name == "r" and (flag := docx_hidden.fate(element, self._setting, self._styles)):
+                if "".join(item.text or "" for item in element.iter() if local(item) == "t").strip():
+                    self._out.flag(flag)
             elif name not in _SKIPPED and name != "txbxContent":
                 yield from self._runs(element)
 
@@ -195,8 +210,10 @@ class _Document:
         return "\n"
 
     def _boxes(self, paragraph: Element) -> None:
+        ground, self._ground = self._ground, None
         for box in _found(paragraph, "txbxContent"):
             self._blocks(box)
+        self._ground = ground
 
     def _cited(self, paragraph: Element) -> None:
         for kind in ("footnote", "endnote"):
@@ -209,10 +226,14 @@ class _Document:
         begins = self._page
         rows: list[list[str]] = []
         headers = 0
+        ground = self._ground
+        if child(table, "tblPr", "tblStyle") is not None:
+            self._ground = None
         for row in _rows(table):
             if headers == len(rows) and child(row, "trPr", "tblHeader") is not None:
                 headers += 1
             rows.append(self._row(row, rows[-1] if rows else []))
+        self._ground = ground
         if not headers and attribute(child(table, "tblPr", "tblLook"), "firstRow") in ("1", "true", "on"):
             headers = 1
         if all(len(row) == 1 for row in rows):
@@ -228,12 +249,17 @@ class _Document:
         texts: list[str] = []
         for cell in _cells(row):
             merged = child(cell, "tcPr", "vMerge")
+            ground, self._ground = (
+                self._ground,
+                docx_hidden.shaded([child(cell, "tcPr", "shd")], self._ground),
+            )
             text = "\n".join(part for part in self._cell(cell) if part.strip())
+            self._ground = ground
             if merged is not None and attribute(merged, "val") != "restart" and len(texts) < len(above):
                 text = text or above[len(texts)]  # what a merged cell says, it says of each of its rows
             texts.append(text)
-            span = attribute(child(cell, "tcPr", "gridSpan"), "val")
-            texts.extend([""] * min(60, int(span) - 1 if span.isdigit() else 0))
+            span = whole(attribute(child(cell, "tcPr", "gridSpan"), "val"), most=61, otherwise=1)
+            texts.extend([""] * (span - 1))
         return texts
 
     def _cell(self, cell: Element) -> Iterator[str]:
@@ -287,12 +313,29 @@ def _cells(parent: Element) -> Iterator[Element]:
             yield from _cells(element)
 
 
-def _notes(package: _Package) -> dict[tuple[str, str], str]:
+def _is_behind(element: Element) -> bool:
+    return local(element) == "anchor" and attribute(element, "behindDoc") in ("1", "true")
+
+
+def _notes(package: _Package, styles: Styles, out: Blocks) -> dict[tuple[str, str], str]:
     notes = {}
     for kind in ("footnote", "endnote"):
         root = package.xml(f"word/{kind}s.xml")
         for note in root if root is not None else ():
-            text = one_line(" ".join(item.text or "" for item in note.iter() if local(item) == "t"))
+            text = one_line(" ".join(_shown(note, styles, out)))
             if text:
                 notes[kind, attribute(note, "id")] = text
     return notes
+
+
+def _shown(note: Element, styles: Styles, out: Blocks) -> Iterator[str]:
+    paragraphs = [element for element in note.iter() if local(element) == "p"]
+    for paragraph in paragraphs:
+        given = docx_hidden.setting(paragraph, styles, docx_hidden.WHITE)
+        for run in (element for element in paragraph.iter() if local(element) == "r"):
+            text = "".join(item.text or "" for item in run.iter() if local(item) == "t")
+            if flag := docx_hidden.fate(run, given, styles):
+                if text.strip():
+                    out.flag(flag)
+            elif text:
+                yield text

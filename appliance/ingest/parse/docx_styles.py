@@ -35,18 +35,25 @@ def attribute(element: Element | None, name: str) -> str:
     return next((value for key, value in element.attrib.items() if key.rpartition("}")[2] == name), "")
 
 
+def whole(text: str, *, most: int, otherwise: int = 0) -> int:
+    """Return the number that `text` writes in ASCII digits, at most `most`; `otherwise` where it is none."""
+    return min(int(text), most) if text.isascii() and text.isdigit() and len(text) < 20 else otherwise
+
+
 class Styles:
-    """What the paragraph styles say, with inheritance."""
+    """What the styles say, with inheritance. `defaults` are the marks that every run begins with."""
 
     def __init__(self, root: Element | None) -> None:
         styles = (item for item in (root if root is not None else ()) if local(item) == "style")
         self._styles = {attribute(style, "styleId"): style for style in styles}
+        defaults = child(root, "docDefaults", "rPrDefault", "rPr")
+        self.defaults = () if defaults is None else (defaults,)
 
     def role(self, style: str, outline: Element | None) -> tuple[Role, int]:
         """Return what a paragraph of `style` is and, for a heading, its level from 1."""
         if (level := _level(outline)) is not None:
             return "heading", level
-        for element in self._chain(style):
+        for element in self.chain(style):
             name = attribute(child(element, "name"), "val")
             if (found := _HEADING.match(name)) is not None:
                 return "heading", int(found[1])
@@ -60,12 +67,13 @@ class Styles:
 
     def numbering(self, style: str) -> Element | None:
         """Return the numbering that a style brings, None for none."""
-        for element in self._chain(style):
+        for element in self.chain(style):
             if (number := child(element, "pPr", "numPr")) is not None:
                 return number
         return None
 
-    def _chain(self, style: str) -> list[Element]:
+    def chain(self, style: str) -> list[Element]:
+        """Return a style and those it is based on, nearest first."""
         found: list[Element] = []
         while style in self._styles and len(found) < _DEPTH:
             found.append(self._styles[style])
@@ -92,7 +100,7 @@ class Numbering:
         """Count the paragraph with this numPr, and return its label: "2.1", or "" for a bullet."""
         kind = self._lists.get(attribute(child(number, "numId"), "val"), "")
         depth_text = attribute(child(number, "ilvl"), "val")
-        depth = int(depth_text) if depth_text.isdigit() else 0
+        depth = whole(depth_text, most=100)
         level = self._level(kind, depth)
         if level is None:
             return ""
@@ -112,7 +120,7 @@ class Numbering:
     def _printed(self, kind: str, depth: int) -> str:
         level = self._level(kind, depth)
         start = attribute(child(level, "start"), "val")
-        first = int(start) if start.isdigit() else 1
+        first = whole(start, most=1_000_000, otherwise=1)
         value = first + max(1, self._counts[kind][depth]) - 1
         form = attribute(child(level, "numFmt"), "val")
         if form in ("lowerLetter", "upperLetter"):
@@ -144,4 +152,5 @@ def _roman(value: int) -> str:
 
 def _level(outline: Element | None) -> int | None:
     value = attribute(outline, "val")
-    return int(value) + 1 if value.isdigit() and int(value) < 9 else None
+    level = whole(value, most=9, otherwise=9)
+    return level + 1 if level < 9 else None

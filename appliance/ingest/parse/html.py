@@ -5,12 +5,14 @@ This file alone names the engine. Nesting is walked with a stack, so that depth 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from appliance.ingest.parse import plain
+from appliance.ingest.parse import html_hidden, plain
 from appliance.ingest.parse.blocks import Blocks, one_line
 from appliance.types import BlockKind
 
@@ -22,9 +24,8 @@ _BREAKING = frozenset(
     "address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer "
     "form header hr html li main nav ol option p section summary ul legend".split()
 )
-_HIDDEN = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])|opacity\s*:\s*0(?![.\d])", re.I
-)
+_MAY_HIDE = re.compile(r"<style|\bstyle\s*=|\bhidden\b|\b(?:bg)?color\s*=", re.I)
+_MOST_RULES = 2_000
 _MOST_MERGED = 60
 _CHARSET = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?([\w-]+)""", re.I)
 
@@ -37,14 +38,21 @@ def read(data: bytes, out: Blocks) -> None:
     if tree.head is not None and (title := tree.head.css_first("title")) is not None:
         out.title = one_line(title.text())
     if tree.body is not None:
-        _Walk(out).run(tree.body)
+        _Walk(out, _hidden(tree, out)).run(tree.body)
 
 
 def read_fragment(text: str, out: Blocks) -> None:
     """Read a piece of HTML inside another format."""
-    body = LexborHTMLParser(text).body
-    if body is not None:
-        _Walk(out).run(body)
+    tree = LexborHTMLParser(text)
+    if tree.body is not None:
+        _Walk(out, _hidden(tree, out)).run(tree.body)
+
+
+def hides(tag: str) -> bool:
+    """Tell whether an opening tag, as Markdown has them in the middle of a line, hides what follows."""
+    body = LexborHTMLParser(tag).body if _MAY_HIDE.search(tag) else None
+    node = body.child if body is not None else None
+    return node is not None and _is_hidden(node, "", _Paint(html_hidden.BLACK, html_hidden.WHITE))
 
 
 def _declared(data: bytes, charset: str) -> str | None:
@@ -54,11 +62,82 @@ def _declared(data: bytes, charset: str) -> str | None:
         return None
 
 
+class _Paint(NamedTuple):
+    """The colours that an element inherits."""
+
+    ink: html_hidden.Colour | None
+    ground: html_hidden.Colour | None
+
+
+def _hidden(tree: LexborHTMLParser, out: Blocks) -> frozenset[int]:
+    """Return the elements that a browser would not show, by their addresses, and flag those with text."""
+    if tree.body is None or not _MAY_HIDE.search(tree.html or ""):
+        return frozenset()
+    sheet = _sheet(tree)
+    scripted = tree.css_first("script") is not None
+    found = set()
+    stack = [(tree.body, _Paint(html_hidden.BLACK, html_hidden.WHITE))]
+    while stack:
+        node, paint = stack.pop()
+        if node.tag in _SILENT or node.tag == "-text":
+            continue
+        style = sheet.get(node.mem_id, "")
+        if _is_hidden(node, style, paint):
+            # What only a sheet hides, and a script may show, is kept: half of a manual can stand in its tabs.
+            certain = not (scripted and style) or _is_hidden(node, "", paint)
+            if certain:
+                found.add(node.mem_id)
+            if one_line(node.text(deep=True)):
+                out.flag(html_hidden.HIDDEN if certain else html_hidden.PERHAPS)
+            continue
+        paint = _painted(node, style, paint)
+        stack.extend((child, paint) for child in _children(node))
+    return frozenset(found)
+
+
+def _sheet(tree: LexborHTMLParser) -> dict[int, str]:
+    """Return what style sheets in the document say of each element, by its address."""
+    said: dict[int, str] = {}
+    text = "\n".join(node.text(deep=True) for node in tree.css("style"))
+    for selector, body in html_hidden.rules(text)[:_MOST_RULES]:
+        if ":" in selector or not (html_hidden.is_gone(body) or "color" in body or "background" in body):
+            continue  # what happens under a pointer is no matter
+        with contextlib.suppress(
+            Exception
+        ):  # the engine has one kind of error for selectors it does not know
+            for node in tree.css(selector):
+                said[node.mem_id] = f"{said.get(node.mem_id, '')};{body}"
+    return said
+
+
+def _is_hidden(node: LexborNode, sheet: str, paint: _Paint) -> bool:
+    attributes = node.attributes
+    style = f"{sheet};{attributes.get('style') or ''}"
+    if "hidden" in attributes or html_hidden.is_gone(style) or html_hidden.is_transparent(style):
+        return True
+    own = _painted(node, sheet, paint)
+    if own.ink is None or own.ground is None or not html_hidden.alike(own.ink, own.ground):
+        return False
+    # One with no text of its own may hold some in other colours: its children are looked at themselves.
+    return any(child.tag == "-text" and (child.text_content or "").strip() for child in _children(node))
+
+
+def _painted(node: LexborNode, sheet: str, paint: _Paint) -> _Paint:
+    attributes = node.attributes
+    style = f"{sheet};{attributes.get('style') or ''}"
+    (inked, ink), (grounded, ground) = (
+        html_hidden.ink(style, attributes),
+        html_hidden.ground(style, attributes),
+    )
+    return _Paint(ink if inked else paint.ink, ground if grounded else paint.ground)
+
+
 class _Walk:
     """Collects running text until a tag ends the block that it belongs to."""
 
-    def __init__(self, out: Blocks) -> None:
+    def __init__(self, out: Blocks, hidden: frozenset[int]) -> None:
         self._out = out
+        self._hidden = hidden
         self._text: list[str] = []
         self._kind: BlockKind = "paragraph"
         self._level = 0
@@ -83,15 +162,11 @@ class _Walk:
 
     def _whole(self, node: LexborNode, tag: str) -> bool:
         """Deal at once with what is left out, tables and preformatted text."""
-        if tag in _SILENT:
-            return True
-        if _is_hidden(node):
-            if one_line(node.text(deep=True)):
-                self._out.flag("hidden text, left out")
+        if tag in _SILENT or node.mem_id in self._hidden:
             return True
         if tag == "pre":
             self._flush()
-            self._out.add("code", node.text(deep=True))
+            self._out.add("code", _shown(node, self._hidden, apart=False))
             return True
         if tag == "table" and node.css_first("table table") is None:
             self._flush()
@@ -143,13 +218,15 @@ class _Walk:
         headers = 0
         merged: dict[int, tuple[int, str]] = {}
         for row in table.css("tr"):
+            if row.mem_id in self._hidden:
+                continue
             found = [cell for cell in _children(row) if cell.tag in ("td", "th")]
-            rows.append(_row(found, merged))
+            rows.append(_row(found, merged, self._hidden))
             if headers == len(rows) - 1 and found and all(cell.tag == "th" for cell in found):
                 headers += 1
         caption = table.css_first("caption")
         if caption is not None:
-            self._out.add("paragraph", one_line(caption.text(deep=True)))
+            self._out.add("paragraph", one_line(_shown(caption, self._hidden)))
         if len(rows) == 1 or all(len(row) < 2 for row in rows):
             for text in (cell for row in rows for cell in row):
                 self._out.add("paragraph", text)
@@ -157,12 +234,12 @@ class _Walk:
             self._out.table(rows, header_rows=headers if headers < len(rows) else 0)
 
 
-def _row(cells: list[LexborNode], merged: dict[int, tuple[int, str]]) -> list[str]:
+def _row(cells: list[LexborNode], merged: dict[int, tuple[int, str]], hidden: frozenset[int]) -> list[str]:
     """Return a row's cells; `merged` maps a column to how many rows more a cell above speaks for, and it."""
     row: list[str] = []
     for cell in cells:
         _go_on(row, merged)
-        text = one_line(_shown(cell))
+        text = one_line(_shown(cell, hidden))
         for _ in range(_span(cell, "colspan")):
             merged[len(row)] = (_span(cell, "rowspan") - 1, text)
             row.append(text if cell.tag == "th" or not row or _span(cell, "colspan") == 1 else "")
@@ -181,8 +258,8 @@ def _span(cell: LexborNode, name: str) -> int:
     return min(max(int(value), 1), _MOST_MERGED) if value.isascii() and value.isdigit() else 1
 
 
-def _shown(node: LexborNode) -> str:
-    """Return the text of a cell without what is not shown."""
+def _shown(node: LexborNode, hidden: frozenset[int], *, apart: bool = True) -> str:
+    """Return the text below `node` without what is not shown; `apart` sets a space between its parts."""
     pieces: list[str] = []
     stack = [node]
     while stack:
@@ -190,9 +267,11 @@ def _shown(node: LexborNode) -> str:
         tag = item.tag or ""
         if tag == "-text":
             pieces.append(item.text_content or "")
-        elif tag in ("br", "p", "li", "div"):
+        elif tag == "br":
+            pieces.append(" " if apart else "\n")
+        elif tag in ("p", "li", "div") and apart:
             pieces.append(" ")
-        if tag not in _SILENT and not _is_hidden(item):
+        if tag not in _SILENT and item.mem_id not in hidden:
             stack.extend(reversed(list(_children(item))))
     return "".join(pieces)
 
@@ -202,8 +281,3 @@ def _children(node: LexborNode) -> Iterator[LexborNode]:
     while child is not None:
         yield child
         child = child.next
-
-
-def _is_hidden(node: LexborNode) -> bool:
-    found = node.attributes
-    return bool(found) and ("hidden" in found or bool(_HIDDEN.search(found.get("style") or "")))

@@ -7,12 +7,14 @@ import re
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from appliance.ingest.parse import html, plain
+from appliance.ingest.parse import html, html_hidden, plain
 from appliance.ingest.parse.blocks import Blocks
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _TITLE = re.compile(r"""^title:\s*["']?(.*?)["']?\s*$""", re.M | re.I)
 _TAG = re.compile(r"<[^>]*>")
+_NAME = re.compile(r"<(/?)\s*([a-zA-Z][\w-]*)")
+_VOID = frozenset("br img hr input wbr area col embed link meta source track".split())
 _BREAK = re.compile(r"<br\s*/?>", re.I)
 _BOLD_LEVEL, _BOLD_MOST = 6, 80
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -74,7 +76,7 @@ class _Walk:
         return f"{number}. "
 
     def _inline(self, token: Token, opened: Token) -> None:
-        text = _text(token)
+        text = _text(token, self._out)
         if opened.type in ("th_open", "td_open"):
             self._rows[-1].append(text)
         elif opened.type == "heading_open":
@@ -95,13 +97,30 @@ def _is_bold_line(token: Token, text: str) -> bool:
     return bold and 2 <= len(text) <= _BOLD_MOST and text[-1] not in ".,;!?" and "\n" not in text
 
 
-def _text(token: Token) -> str:
+def _text(token: Token, out: Blocks) -> str:
     pieces = []
+    hidden: list[str] = []
     for child in token.children or ():
-        if child.type in ("softbreak", "hardbreak"):
+        if child.type == "html_inline":
+            hidden = _within(hidden, child.content)
+            if not hidden:
+                pieces.append("\n" if _BREAK.fullmatch(child.content) else _TAG.sub("", child.content))
+        elif hidden:
+            if child.content.strip():
+                out.flag(html_hidden.HIDDEN)
+        elif child.type in ("softbreak", "hardbreak"):
             pieces.append("\n" if child.type == "hardbreak" else " ")
-        elif child.type == "html_inline":
-            pieces.append("\n" if _BREAK.fullmatch(child.content) else _TAG.sub("", child.content))
         else:
             pieces.append(child.content)
     return "".join(pieces)
+
+
+def _within(hidden: list[str], tag: str) -> list[str]:
+    """Return the elements open at `tag`, from the one that hides its text on; none where nothing does."""
+    found = _NAME.match(tag)
+    name = found[2].lower() if found else ""
+    if found and found[1]:
+        return hidden[:-1] if hidden and hidden[-1] == name else hidden
+    if name and name not in _VOID and not tag.endswith("/>") and (hidden or html.hides(tag)):
+        return [*hidden, name]
+    return hidden

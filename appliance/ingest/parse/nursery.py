@@ -7,6 +7,7 @@ before it becomes a Parsed. JSON only: a compromised child must not be able to m
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -203,16 +204,19 @@ class Nursery:
 def parse_file(nursery: Nursery, path: Path) -> tuple[Parsed, str, int]:
     """Parse and screen the file at `path`: (what was read, SHA-256 of the file in hex, its size in bytes).
 
-    The bytes that are hashed and those that are parsed come from one open file. Symbolic links are followed
-    to a regular file only; a FIFO or a device is never waited for.
+    The bytes that are hashed and those that are parsed come from one open file. A link is not followed: what
+    may be was resolved before (ingest.walk), and a medium could put one there since. A FIFO or a device is
+    never waited for.
 
     Raises:
         ParseError: it cannot be read, is no regular file, is too large, or changed meanwhile.
         Cancelled: the nursery's `stop` was set.
     """
     try:
-        document = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        document = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ParseError("This is a link, which is not followed.") from error
         raise ParseError(f"The file cannot be opened: {os.strerror(error.errno or 0)}.") from error
     try:
         before = os.fstat(document)

@@ -14,8 +14,9 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from appliance.errors import NeedsPassword, ParseError
-from appliance.ingest.parse import pdf_layout
+from appliance.ingest.parse import pdf_hidden, pdf_layout
 from appliance.ingest.parse.blocks import Blocks, one_line
+from appliance.ingest.parse.pdf_hidden import Box, Canvas, Colour, Fill, Ink
 from appliance.ingest.parse.pdf_layout import Line, Outline, Page, Word
 
 # What PDFium puts for a hyphen at a line's end; it then goes on with the next line without a break.
@@ -29,9 +30,13 @@ _JUNK_TITLE = re.compile(
 _MONO = re.compile(r"mono|courier|consol|typewriter|nimbusmon|cmtt|menlo", re.I)
 _FIXED_PITCH = 1
 """The bit in a font descriptor's flags (ISO 32000-1, table 123)."""
-_INVISIBLE = 3
 _TINY = 2.0
 """Points; text lower than that is for machines, not for people."""
+_MOST_SHAPES = 100_000
+"""Shapes looked at on one page, and how deep drawings may stand in one another."""
+_DEEPEST = 6
+_Matrix = tuple[float, float, float, float, float, float]
+_UNMOVED: _Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 
 def read(data: bytes, out: Blocks) -> None:
@@ -151,6 +156,7 @@ class _Reader:
         self._width = pdfium.FPDF_GetPageWidthF(raw)
         self._height = pdfium.FPDF_GetPageHeightF(raw)
         self._box = pdfium.FPDFText_GetLooseCharBox
+        self._hidden = _Shapes(raw).hidden()
 
     def page(self, number: int) -> Page:
         units, index = self._units()
@@ -176,26 +182,29 @@ class _Reader:
 
     def _line(self, units: str, start: int, end: int, index: list[int] | range) -> Line | None:
         hyphen = units[end - 1] in _HYPHENS
+        smallest = min(_TINY, self._height / 300)
         words = []
         heights = []
         low, high = 1e9, -1e9
         for match in _WORD.finditer(units, start, end - hyphen):
-            first, last = match.start(), match.end() - 1
+            shown = self._seen(match, index) if self._hidden else match.span()
+            if shown is None:
+                continue
+            first, last = shown[0], shown[1] - 1
             left, bottom, right, top = self._where(index[first])
+            if top - bottom < smallest:
+                self._out.flag(pdf_hidden.TINY)
+                continue
             if last > first:
                 right = max(right, self._where(index[last])[2])
             low, high = min(low, bottom), max(high, top)
             heights.append(top - bottom)
-            words.append(Word(left, right, _joined(match[0])))
+            words.append(Word(left, right, _joined(units[slice(*shown)])))
         if not words:
             return None
         size = max(0.1, sorted(heights)[len(heights) // 2])
         text = units[start:end].rstrip()
         first, last = index[end - len(units[start:end].lstrip())], index[start + len(text) - 1 - hyphen]
-        if size < min(_TINY, self._height / 300):
-            self._out.flag("text too small to be read, left out")
-            return None
-        self._look_for_invisible(first)
         # A line in the middle of a sentence may well begin with a bold word: its end must be bold too.
         bold, mono = self._font(first)
         if bold or mono:
@@ -226,15 +235,143 @@ class _Reader:
         bold = bool(_BOLD.search(name)) or pdfium.FPDFText_GetFontWeight(self._text, character) >= 600
         return bold, bool(self._flags.value & _FIXED_PITCH) or bool(_MONO.search(name))
 
-    def _look_for_invisible(self, character: int) -> None:
-        shape = pdfium.FPDFText_GetTextObject(self._text, character)
-        if shape and pdfium.FPDFTextObj_GetTextRenderMode(shape) == _INVISIBLE:
-            self._out.flag("text drawn invisibly, as in the text layer of a scan")
+    def _seen(self, word: re.Match[str], index: list[int] | range) -> tuple[int, int] | None:
+        """Return the part of a word, by its units, that can be seen; None for nothing."""
+        start, end = word.span()
+        if not self._flag(index[start]) and not self._flag(index[end - 1]):
+            return start, end
+        shown = []
+        for at in range(start, end):
+            flag = self._flag(index[at])
+            if flag:
+                self._out.flag(flag)
+            if not pdf_hidden.is_left_out(flag):
+                shown.append(at)
+        return (shown[0], shown[-1] + 1) if shown else None
+
+    def _flag(self, character: int) -> str:
+        return self._hidden.get(_address(pdfium.FPDFText_GetTextObject(self._text, character)), "")
 
     def _has_picture(self) -> bool:
         count = min(pdfium.FPDFPage_CountObjects(self._raw), 200)
         kinds = (pdfium.FPDFPageObj_GetType(pdfium.FPDFPage_GetObject(self._raw, at)) for at in range(count))
         return any(kind in (pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_FORM) for kind in kinds)
+
+
+class _Shapes:
+    """Walks what is painted on a page, in order, and finds the text that cannot be seen."""
+
+    def __init__(self, page: pdfium.FPDF_PAGE) -> None:
+        self._edges = [ctypes.c_float() for _ in range(4)]
+        self._bounds = [ctypes.byref(edge) for edge in self._edges]
+        self._levels = [ctypes.c_uint() for _ in range(4)]
+        self._colour = [ctypes.byref(level) for level in self._levels]
+        self._fills: list[Fill] = []
+        self._inks: dict[int, Ink] = {}
+        self._left = _MOST_SHAPES
+        shapes = (pdfium.FPDFPage_GetObject(page, at) for at in range(pdfium.FPDFPage_CountObjects(page)))
+        self._walk(shapes, _UNMOVED, 0)
+        rect = pdfium.FS_RECTF()
+        pdfium.FPDF_GetPageBoundingBox(page, ctypes.byref(rect))
+        self._page = Box(rect.left, rect.bottom, rect.right, rect.top)
+
+    def hidden(self) -> dict[int, str]:
+        """Return why each text that cannot be seen cannot, by the address of its object."""
+        canvas = Canvas(self._page, self._fills)
+        fates = ((at, canvas.fate(ink)) for at, ink in self._inks.items())
+        return {at: flag for at, flag in fates if flag}
+
+    def _walk(self, shapes: Iterator[pdfium.FPDF_PAGEOBJECT], matrix: _Matrix, depth: int) -> None:
+        for shape in shapes:
+            self._left -= 1
+            if self._left < 0:
+                return
+            kind = pdfium.FPDFPageObj_GetType(shape)
+            if kind == pdfium.FPDF_PAGEOBJ_TEXT:
+                self._inks[_address(shape)] = self._ink(shape, matrix)
+            elif kind == pdfium.FPDF_PAGEOBJ_PATH:
+                self._path(shape, matrix)
+            elif kind == pdfium.FPDF_PAGEOBJ_FORM and depth < _DEEPEST:
+                self._walk(_inside(shape), _times(_matrix(shape), matrix), depth + 1)
+            else:
+                self._fills.append(Fill(self._box(shape, matrix), None))
+
+    def _ink(self, shape: pdfium.FPDF_PAGEOBJECT, matrix: _Matrix) -> Ink:
+        colour, opacity = self._paint(shape)
+        mode = pdfium.FPDFTextObj_GetTextRenderMode(shape)
+        clips = self._clips(shape) if matrix is _UNMOVED else ()
+        return Ink(len(self._fills), mode, colour, opacity, self._box(shape, matrix), clips)
+
+    def _path(self, shape: pdfium.FPDF_PAGEOBJECT, matrix: _Matrix) -> None:
+        fill, stroke = ctypes.c_int(), ctypes.c_int()
+        if pdfium.FPDFPath_GetDrawMode(shape, ctypes.byref(fill), ctypes.byref(stroke)) and fill.value:
+            colour, opacity = self._paint(shape)
+            if opacity > 0:
+                # What shines through mixes with what is beneath: no colour can be told.
+                self._fills.append(Fill(self._box(shape, matrix), colour if opacity == 255 else None))
+
+    def _paint(self, shape: pdfium.FPDF_PAGEOBJECT) -> tuple[Colour | None, int]:
+        if not pdfium.FPDFPageObj_GetFillColor(shape, *self._colour):
+            return None, 255
+        red, green, blue, opacity = (level.value for level in self._levels)
+        return (red, green, blue), opacity
+
+    def _box(self, shape: pdfium.FPDF_PAGEOBJECT, matrix: _Matrix) -> Box:
+        if not pdfium.FPDFPageObj_GetBounds(shape, *self._bounds):
+            return Box(-1e9, -1e9, 1e9, 1e9)
+        left, bottom, right, top = (edge.value for edge in self._edges)
+        if matrix is _UNMOVED:
+            return Box(left, bottom, right, top)
+        return _around([_moved(x, y, matrix) for x in (left, right) for y in (bottom, top)])
+
+    def _clips(self, shape: pdfium.FPDF_PAGEOBJECT) -> tuple[Box, ...]:
+        clip = pdfium.FPDFPageObj_GetClipPath(shape)
+        found = []
+        for at in range(min(pdfium.FPDFClipPath_CountPaths(clip), 20) if clip else 0):
+            points = []
+            for step in range(min(pdfium.FPDFClipPath_CountPathSegments(clip, at), 200)):
+                segment = pdfium.FPDFClipPath_GetPathSegment(clip, at, step)
+                if pdfium.FPDFPathSegment_GetPoint(segment, *self._bounds[:2]):
+                    points.append((self._edges[0].value, self._edges[1].value))
+            if points:
+                found.append(_around(points))
+        return tuple(found)
+
+
+def _inside(form: pdfium.FPDF_PAGEOBJECT) -> Iterator[pdfium.FPDF_PAGEOBJECT]:
+    return (pdfium.FPDFFormObj_GetObject(form, at) for at in range(pdfium.FPDFFormObj_CountObjects(form)))
+
+
+def _matrix(form: pdfium.FPDF_PAGEOBJECT) -> _Matrix:
+    found = pdfium.FS_MATRIX()
+    if not pdfium.FPDFPageObj_GetMatrix(form, ctypes.byref(found)):
+        return _UNMOVED
+    return (found.a, found.b, found.c, found.d, found.e, found.f)
+
+
+def _times(inner: _Matrix, outer: _Matrix) -> _Matrix:
+    a, b, c, d, e, f = inner
+    x, y = _moved(e, f, outer)
+    one, two = _turned(a, b, outer), _turned(c, d, outer)
+    return (*one, *two, x, y)
+
+
+def _turned(x: float, y: float, matrix: _Matrix) -> tuple[float, float]:
+    return matrix[0] * x + matrix[2] * y, matrix[1] * x + matrix[3] * y
+
+
+def _moved(x: float, y: float, matrix: _Matrix) -> tuple[float, float]:
+    turned = _turned(x, y, matrix)
+    return turned[0] + matrix[4], turned[1] + matrix[5]
+
+
+def _around(points: list[tuple[float, float]]) -> Box:
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return Box(min(xs), min(ys), max(xs), max(ys))
+
+
+def _address(shape: pdfium.FPDF_PAGEOBJECT) -> int:
+    return ctypes.addressof(shape.contents) if shape else 0
 
 
 def _joined(units: str) -> str:

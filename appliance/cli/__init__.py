@@ -1,0 +1,1 @@
+"""Words on the command line -> calls on the worker -> data on stdout, narration on stderr, an exit code."""

@@ -1,0 +1,154 @@
+"""Where secrets come from: a prompt without echo, or a file. Never an argument, never the environment."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from appliance.cli.output import Options
+from appliance.client import Client
+from appliance.config import Config
+from appliance.errors import UsageError, VaultMissing
+from appliance.secret import Secret, wipe
+
+SHORTEST_PASSPHRASE = 8
+_LONGEST_LINE = 4096
+_LARGEST_KEY = 1024 * 1024
+
+
+@contextlib.contextmanager
+def unlocked(options: Options, settings: Config) -> Iterator[Client]:
+    """Open the vault for one command; its worker, and with it the key, ends with the command."""
+    must_exist(options, settings)
+    with Client(settings) as client:
+        with given(options, client) as secret:
+            client.unlock(options.vault, secret, accept_weaker=options.accept_weaker)
+        yield client
+
+
+def must_exist(options: Options, settings: Config) -> None:
+    """Look for the vault before anybody types a secret.
+
+    Raises:
+        VaultMissing: there is none of that name.
+    """
+    if not settings.vault_folder(options.vault).is_dir():
+        raise VaultMissing(f"There is no vault {options.vault!r}.", hint="Make it with `appliance init`.")
+
+
+@contextlib.contextmanager
+def given(options: Options, client: Client) -> Iterator[Secret]:
+    """Ask for the secret that the options name, a passphrase where they name none; wipe it afterwards."""
+    secret = _secret(options, client)
+    try:
+        yield secret
+    finally:
+        secret.wipe()
+
+
+@contextlib.contextmanager
+def new_passphrase(options: Options) -> Iterator[Secret]:
+    """Ask for a passphrase that did not exist before, twice where it is typed; wipe it afterwards.
+
+    Raises:
+        UsageError: it is too short, or the two differ.
+    """
+    words = chosen(options.passphrase_file)
+    try:
+        yield Secret.passphrase(words)
+    finally:
+        wipe(words)
+
+
+def chosen(file: Path | None) -> bytearray:
+    """Return the words of a new passphrase, from `file` or typed twice.
+
+    Raises:
+        UsageError: they are too short, or the two differ.
+    """
+    words = typed(file, "New passphrase: ")
+    if len(words) < SHORTEST_PASSPHRASE:
+        raise UsageError(
+            f"A passphrase has at least {SHORTEST_PASSPHRASE} characters; several words are better."
+        )
+    if file is None and words != typed(None, "Again, to be sure: "):
+        raise UsageError("The two passphrases differ; nothing was made.")
+    return words
+
+
+def typed(file: Path | None, prompt: str) -> bytearray:
+    """Return the first line of `file`, or what is typed at the prompt, without echo.
+
+    Raises:
+        UsageError: there is no terminal, nothing was typed, or the file cannot be read.
+    """
+    if file is not None:
+        return first_line(file)
+    if not sys.stdin.isatty():
+        raise UsageError("No terminal to ask for the secret.", hint="Give --passphrase-file FILE.")
+    try:
+        return bytearray(getpass.getpass(prompt, stream=sys.stderr).encode("utf-8", "surrogateescape"))
+    except EOFError:
+        raise UsageError("No passphrase was typed.") from None
+    except UnicodeDecodeError:
+        raise UsageError("What was typed is not UTF-8 text, as a passphrase must be.") from None
+
+
+def first_line(path: Path) -> bytearray:
+    """Read the first line of a file of secrets, without its end.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    return _read(path, _LONGEST_LINE).split(b"\n")[0].rstrip(b"\r")
+
+
+def contents(path: Path) -> bytearray:
+    """Read a key file whole.
+
+    Raises:
+        UsageError: it cannot be read, or is too large to be one.
+    """
+    token = _read(path, _LARGEST_KEY + 1)
+    if len(token) > _LARGEST_KEY:
+        raise UsageError(f"{path} is too large for a key file (over {_LARGEST_KEY} bytes).")
+    return token
+
+
+def _secret(options: Options, client: Client) -> Secret:
+    if options.escrow_key is not None:
+        return Secret.escrow_key(contents(options.escrow_key))
+    if options.recovery_code:
+        return Secret.recovery_code(typed(options.passphrase_file, "Recovery code: "))
+    if options.key_file is None:
+        return Secret.passphrase(typed(options.passphrase_file, "Passphrase: "))
+    token = contents(options.key_file)
+    if not _wants_words(options, client):
+        return Secret.key_file(token)
+    return Secret.two_factor(typed(options.passphrase_file, "Passphrase: "), token)
+
+
+def _wants_words(options: Options, client: Client) -> bool:
+    """Tell whether a key file needs a passphrase beside it: one was named, or no slot opens without."""
+    if options.passphrase_file is not None:
+        return True
+    kinds = {slot.kind for slot in client.slots(options.vault)}
+    return "two-factor" in kinds and "key file" not in kinds
+
+
+def _read(path: Path, most: int) -> bytearray:
+    buffer = bytearray(most)
+    filled = 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            while filled < most and (got := file.readinto(memoryview(buffer)[filled:])):
+                filled += got
+    except OSError as error:
+        raise UsageError(f"Cannot read the file of secrets {path}: {error.strerror}.") from error
+    try:
+        return buffer[:filled]
+    finally:
+        wipe(buffer)

@@ -1,0 +1,44 @@
+"""The commands for a whole vault: backup, restore, and repair."""
+
+from __future__ import annotations
+
+from appliance import render
+from appliance.cli.asking import given, must_exist
+from appliance.cli.output import Options, followed, narrate, print_json, show_report
+from appliance.client import Client
+from appliance.config import Config
+from appliance.errors import VaultExists
+
+
+def backup(options: Options, settings: Config) -> int:
+    """Write a verified, encrypted copy to a new folder."""
+    must_exist(options, settings)
+    with Client(settings, writes=[options.target]) as client, given(options, client) as secret:
+        made = followed(client.backup(options.vault, secret, options.target))
+    if options.json:
+        print_json({"folder": str(options.target)} | render.rewritten_json(made))
+    narrate(f"Backed up to {options.target} ({render.rewritten(made)}). The secret you gave opens it.")
+    return 0
+
+
+def repair(options: Options, settings: Config) -> int:
+    """Accept a vault that is not the one it knew last."""
+    must_exist(options, settings)
+    with Client(settings) as client, given(options, client) as secret:
+        client.repair(options.vault, secret)
+        found = followed(client.verify(full=True))
+    narrate("The vault is accepted as it is; the log says so for good. What it holds now:")
+    return show_report(found, options)
+
+
+def restore(options: Options, settings: Config) -> int:
+    """Make a vault from a backup."""
+    if settings.vault_folder(options.vault).exists():
+        raise VaultExists(f"There is a vault {options.vault!r} already.")
+    (settings.home / "vaults").mkdir(mode=0o700, parents=True, exist_ok=True)
+    with Client(settings) as client, given(options, client) as secret:
+        made = followed(client.restore(options.vault, secret, options.source))
+    if options.json:
+        print_json({"vault": options.vault} | render.rewritten_json(made))
+    narrate(f"Restored as the vault {options.vault!r} ({render.rewritten(made)}).")
+    return 0

@@ -1,0 +1,205 @@
+"""The commands for keys: who may open a vault, and with what."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from appliance import render
+from appliance.cli.asking import chosen, contents, given, must_exist, typed
+from appliance.cli.output import Options, followed, narrate, print_json
+from appliance.client import Client
+from appliance.config import Config
+from appliance.errors import UsageError
+from appliance.secret import Secret, wipe
+
+
+def listing(options: Options, settings: Config) -> int:
+    """List the ways to open a vault; needs no secret."""
+    must_exist(options, settings)
+    with Client(settings) as client:
+        slots = client.slots(options.vault)
+    if options.json:
+        print_json({"slots": [render.slot_json(slot) for slot in slots]})
+    else:
+        print(render.slots(slots), end="")
+    return 0
+
+
+def add(options: Options, settings: Config) -> int:
+    """Let one more secret open the vault."""
+    must_exist(options, settings)
+    with Client(settings) as client, given(options, client) as secret:
+        if options.kind == "escrow":
+            number = client.add_officer(options.vault, secret, _needed(options.public, "--public"))
+        else:
+            with closing(_New(options)) as new:
+                number = client.add_slot(options.vault, secret, new.secret)
+    if options.json:
+        print_json({"slot": number})
+    narrate(f"Slot {number} opens the vault now ({options.kind}).")
+    return 0
+
+
+def remove(options: Options, settings: Config) -> int:
+    """Let one secret open the vault no more."""
+    must_exist(options, settings)
+    with Client(settings) as client, given(options, client) as secret:
+        client.remove_slot(options.vault, secret, options.number)
+    if options.json:
+        print_json({"removed": options.number})
+    narrate(
+        f"Slot {options.number} is gone. An older copy of the key file still opens with its secret:\n"
+        "`appliance keys rotate` gives the vault a new key where that matters."
+    )
+    return 0
+
+
+def rotate(options: Options, settings: Config) -> int:
+    """Give the vault a new data key, and another cipher where one is named."""
+    must_exist(options, settings)
+    with Client(settings) as client, given(options, client) as secret:
+        made = followed(client.rotate(options.vault, secret, cipher=options.cipher))
+    if options.json:
+        print_json(render.rewritten_json(made))
+    narrate(f"The vault is under a new key ({render.rewritten(made)}).")
+    return 0
+
+
+def calibrate(options: Options, settings: Config) -> int:
+    """Make a slot as dear to guess as this machine can afford."""
+    must_exist(options, settings)
+    with Client(settings) as client, given(options, client) as secret:
+        memory, passes, lanes = client.calibrate(options.vault, secret)
+    if options.json:
+        print_json({"memory_kib": memory, "passes": passes, "lanes": lanes})
+    narrate(f"Opening costs Argon2id {memory // 1024} MiB, {passes} passes, {lanes} lanes now.")
+    return 0
+
+
+def export(options: Options, settings: Config) -> int:
+    """Write the page key for the stock `sqlcipher` tool to a new file."""
+    must_exist(options, settings)
+    with Client(settings) as client, given(options, client) as secret:
+        _write_new(options.to, client.export_key(options.vault, secret).encode() + b"\n")
+    if options.json:
+        print_json({"file": str(options.to)})
+    narrate(f"The key is in {options.to}. Whoever has it reads everything: destroy it after use.")
+    return 0
+
+
+def officer(options: Options, settings: Config) -> int:
+    """Make an officer's key pair for an escrow slot."""
+    with Client(settings, writes=[options.private, options.public]) as client:
+        fingerprint = client.make_officer(options.private, options.public)
+    if options.json:
+        print_json(
+            {"private": str(options.private), "public": str(options.public), "fingerprint": fingerprint}
+        )
+    narrate(
+        f"Fingerprint {fingerprint}. Keep {options.private} offline: it opens every vault with this slot."
+    )
+    return 0
+
+
+def erase(options: Options, settings: Config) -> int:
+    """Destroy the vault's keys for good."""
+    must_exist(options, settings)
+    if options.yes != options.vault:
+        raise UsageError(
+            "Nothing was erased: this cannot be undone.",
+            hint=f"Say `--yes {options.vault}` to destroy the keys of that vault.",
+        )
+    with Client(settings) as client:
+        record = client.destroy(options.vault)
+    if options.json:
+        print_json({"record": record})
+    narrate("The keys are destroyed; no secret opens this vault any more. What this does not promise:")
+    for line in record["not_promised"]:
+        narrate(f"- {line}")
+    return 0
+
+
+class _New:
+    """A secret that did not exist before, as `keys add KIND` names it; wiped on close."""
+
+    def __init__(self, options: Options) -> None:
+        self.secret = _MAKERS[options.kind](options)
+
+    def close(self) -> None:
+        self.secret.wipe()
+
+
+def _new_words(options: Options) -> Secret:
+    return Secret.passphrase(chosen(options.new_passphrase_file))
+
+
+def _new_file(options: Options) -> Secret:
+    return Secret.key_file(_token(options))
+
+
+def _new_pair(options: Options) -> Secret:
+    return Secret.two_factor(chosen(options.new_passphrase_file), _token(options))
+
+
+def _new_code(_: Options) -> Secret:
+    """Show a recovery code once, and take it only when it was typed back."""
+    from appliance.vault.factors import (
+        generate_recovery_code,
+        read_recovery_code,
+    )  # loads `cryptography`, which only this needs here
+
+    code = generate_recovery_code()
+    if not sys.stdin.isatty():
+        print_json({"recovery_code": code.decode()})
+        return Secret.recovery_code(code)
+    narrate(
+        f"Write this down and keep it apart from the machine; it is shown only now:\n\n  {code.decode()}\n"
+    )
+    words = typed(None, "Type it back: ")
+    same = read_recovery_code(words) == read_recovery_code(code)
+    wipe(words)
+    if not same:
+        raise UsageError("That is not the code above; nothing was changed.", hint="Run the command again.")
+    return Secret.recovery_code(code)
+
+
+_MAKERS = {
+    "passphrase": _new_words,
+    "key-file": _new_file,
+    "two-factor": _new_pair,
+    "recovery-code": _new_code,
+}
+
+
+def _token(options: Options) -> bytearray:
+    """Return the contents of the new key file, which is made where there is none."""
+    path = _needed(options.new_key_file, "--new-key-file")
+    if not path.exists():
+        from appliance.vault.factors import generate_key_file
+
+        _write_new(path, bytes(generate_key_file()))
+        narrate(f"Made the key file {path}. Keep it on another medium than the vault.")
+    return contents(path)
+
+
+def _needed(path: Path | None, option: str) -> Path:
+    if path is None:
+        raise UsageError(f"This kind of slot needs {option} FILE.")
+    return path
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a file of secrets that must not exist yet, readable by its owner only."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise UsageError(f"There is something at {path} already; nothing was overwritten.") from None
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {error.strerror}.") from error

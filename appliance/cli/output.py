@@ -1,0 +1,99 @@
+"""What is printed: JSON and reports to stdout, progress and narration to stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from appliance import render
+from appliance.clean import clean_line
+from appliance.errors import ApplianceError
+from appliance.types import Added, Checking, FileDone, Progress, Report
+
+CHECK_FAILED = 6
+Options = argparse.Namespace
+
+
+def finished(events: Iterator[Any], options: Options) -> Added:
+    """Draw an add as it goes; return its end."""
+    done = None
+    bar = _Bar()
+    for event in events:
+        if isinstance(event, Progress):
+            bar.show(event)
+        elif isinstance(event, FileDone):
+            bar.clear()
+            line = render.file_line(event.result)
+            narrate(line) if options.json else print(line, flush=True)
+        elif isinstance(event, Added):
+            done = event
+    bar.clear()
+    if done is None:
+        raise ApplianceError("The worker sent no result.")
+    return done
+
+
+def followed(events: Iterator[Any]) -> Any:
+    """Draw how far a long call is; return its result."""
+    bar, last = _Bar(), None
+    for event in events:
+        if isinstance(event, Checking):
+            share = f" {event.done / event.total:.0%}" if event.total else ""
+            bar.write(f"{event.name}{share}")
+        last = event
+    bar.clear()
+    return last
+
+
+class _Bar:
+    """One line of progress on a terminal's stderr, redrawn in place; nothing where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._drawn = False
+
+    def show(self, progress: Progress) -> None:
+        eta = "" if progress.eta_s is None else f", {_duration(progress.eta_s)} left"
+        line = f"{progress.files_done}/{progress.files_total} files, {progress.chunks_done} chunks{eta}  "
+        self.write(line + progress.current)
+
+    def write(self, line: str) -> None:
+        if not sys.stderr.isatty():
+            return
+        room = shutil.get_terminal_size().columns - 1
+        sys.stderr.write("\r\x1b[K" + clean_line(line)[:room])
+        sys.stderr.flush()
+        self._drawn = True
+
+    def clear(self) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            self._drawn = False
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def show_report(found: Report, options: Options) -> int:
+    """Print a report; return 6 where a check failed."""
+    if options.json:
+        print_json(render.report_json(found))
+    else:
+        print(render.report(found), end="")
+    return 0 if found.ok else CHECK_FAILED
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print one JSON object on one line."""
+    # ASCII only, DEL too: escapes keep a document's control characters off the terminal.
+    print(json.dumps(value).replace("\x7f", "\\u007f"), flush=True)
+
+
+def narrate(text: str) -> None:
+    """Say something that is not data."""
+    print(text, file=sys.stderr, flush=True)

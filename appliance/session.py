@@ -1,0 +1,243 @@
+"""The calls a front end may make -> events and results. It lives in the process that holds the key."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from appliance import config, custody, review, supply
+from appliance.assistant import Assistant, Engines
+from appliance.errors import UsageError
+from appliance.posture import models_report, posture_report
+from appliance.secret import Secret
+from appliance.types import Checking, Report
+from appliance.vault.cost import calibrate
+from appliance.vault.keyfile import Cipher
+
+Reply = Any
+_TELL_S = 0.1
+
+
+class Session:
+    """The calls of one front end. Secrets are wiped when the call that brought them ends (worker.py)."""
+
+    def __init__(self, settings: config.Config) -> None:
+        self._config = settings
+        self._engines = Engines(settings)
+        self._open: Assistant | None = None
+        self._name = settings.vault
+
+    # Opening
+
+    def init(self, _: threading.Event, *, vault: str, secret: Secret, cipher: Cipher) -> Iterator[Reply]:
+        """Make a vault, as dear to open as suits this machine, and open it."""
+        self.close()
+        self._open = Assistant.create(
+            self._config, vault, secret, self._engines, cipher=cipher, kdf=calibrate()
+        )
+        self._name = vault
+        yield None
+
+    def unlock(
+        self, _: threading.Event, *, vault: str, secret: Secret, accept_weaker: bool
+    ) -> Iterator[Reply]:
+        """Open a vault."""
+        self.close()
+        self._engines.accept_weaker = accept_weaker
+        self._open = Assistant.unlock(self._config, vault, secret, self._engines)
+        self._name = vault
+        yield None
+
+    def repair(self, _: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
+        """Accept a vault that was put back as it is, and leave it open."""
+        self.close()
+        self._open = Assistant.repair(self._config, vault, secret, self._engines)
+        self._name = vault
+        yield None
+
+    # Asking, and what is stored
+
+    def ask(self, stop: threading.Event, *, question: str) -> Iterator[Reply]:
+        """Answer one question."""
+        yield from self._vault.ask(question, stop=stop)
+        yield None
+
+    def add(self, stop: threading.Event, *, paths: tuple[str, ...]) -> Iterator[Reply]:
+        """Store documents."""
+        yield from self._vault.add([Path(path) for path in paths], stop=stop)
+        yield None
+
+    def documents(self, _: threading.Event) -> Iterator[Reply]:
+        """List the documents."""
+        yield self._vault.documents()
+
+    def pages(self, _: threading.Event, *, document_id: int) -> Iterator[Reply]:
+        """Give a document's text."""
+        yield self._vault.pages(document_id)
+
+    def remove(self, _: threading.Event, *, document_id: int) -> Iterator[Reply]:
+        """Erase a document."""
+        self._vault.remove(document_id)
+        yield None
+
+    def verify(self, stop: threading.Event, *, full: bool) -> Iterator[Reply]:
+        """Check the store and the log."""
+        yield from _told(lambda tell: self._vault.verify(full=full, stop=stop, tell=tell))
+
+    # Keys, while the vault may be locked
+
+    def slots(self, _: threading.Event, *, vault: str) -> Iterator[Reply]:
+        """List the ways to open a vault."""
+        yield custody.slots(self._folder(vault))
+
+    def add_slot(
+        self, _: threading.Event, *, vault: str, secret: Secret, new: Secret | None, officer: str
+    ) -> Iterator[Reply]:
+        """Let another secret, or an officer, open the vault too."""
+        public = review.read_small(Path(officer)) if new is None else b""
+        yield custody.add_slot(self._folder(vault), secret, public if new is None else new)
+
+    def remove_slot(self, _: threading.Event, *, vault: str, secret: Secret, number: int) -> Iterator[Reply]:
+        """Let a slot's secret open the vault no more."""
+        custody.remove_slot(self._folder(vault), secret, number)
+        yield None
+
+    def calibrate(self, _: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
+        """Make a slot as dear to open as suits this machine."""
+        kdf = custody.recalibrate(self._folder(vault), secret)
+        yield (kdf.memory, kdf.passes, kdf.lanes)
+
+    def export_key(self, _: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
+        """Give the page key for the stock tool."""
+        yield custody.export_key(self._folder(vault), secret)
+
+    def rotate(
+        self, _: threading.Event, *, vault: str, secret: Secret, cipher: Cipher | None
+    ) -> Iterator[Reply]:
+        """Put a vault under a new data key."""
+        self.close()
+        yield from _told(lambda tell: custody.rotate(self._folder(vault), secret, cipher=cipher, tell=tell))
+
+    def backup(self, _: threading.Event, *, vault: str, secret: Secret, target: str) -> Iterator[Reply]:
+        """Write a backup to a new folder."""
+        yield from _told(lambda tell: custody.backup(self._folder(vault), secret, Path(target), tell=tell))
+
+    def restore(self, _: threading.Event, *, vault: str, secret: Secret, source: str) -> Iterator[Reply]:
+        """Make a vault from a backup."""
+        yield from _told(lambda tell: custody.restore(Path(source), secret, self._folder(vault), tell=tell))
+
+    def make_officer(self, _: threading.Event, *, private: str, public: str) -> Iterator[Reply]:
+        """Make an officer's key pair; return the fingerprint."""
+        yield custody.make_officer(Path(private), Path(public))
+
+    def destroy(self, _: threading.Event, *, vault: str) -> Iterator[Reply]:
+        """Destroy a vault's keys."""
+        self.close()
+        yield custody.destroy(self._folder(vault))
+
+    # The audit log, while the vault may be locked. `log` is the path of a copy, "" for the vault's own.
+
+    def audit_verify(
+        self,
+        _: threading.Event,
+        *,
+        vault: str,
+        log: str,
+        checkpoints: tuple[str, ...],
+        credential: str,
+        words: Secret | None = None,
+    ) -> Iterator[Reply]:
+        """Check a log, as deep as a reviewer's credential allows."""
+        who = review.load_credential(Path(credential), words) if credential else None
+        points = [Path(point) for point in checkpoints]
+        yield review.verify(self._log(vault, log), checkpoints=points, who=who)
+
+    def audit_show(
+        self,
+        _: threading.Event,
+        *,
+        vault: str,
+        log: str,
+        last: int,
+        credential: str,
+        words: Secret | None = None,
+    ) -> Iterator[Reply]:
+        """Read the last entries, with their content where it was sealed to the credential."""
+        who = review.load_credential(Path(credential), words) if credential else None
+        yield review.show(self._log(vault, log), last=last, who=who)
+
+    def audit_checkpoint(self, _: threading.Event, *, vault: str, target: str) -> Iterator[Reply]:
+        """Write a signed checkpoint to a file or a medium."""
+        yield str(review.checkpoint(self._folder(vault), Path(target)))
+
+    def audit_export(self, _: threading.Event, *, vault: str, target: str) -> Iterator[Reply]:
+        """Copy the log to a file."""
+        review.export(self._folder(vault), Path(target))
+        yield None
+
+    def make_credential(
+        self, _: threading.Event, *, private: str, public: str, words: Secret | None = None
+    ) -> Iterator[Reply]:
+        """Make a reviewer's credential; return the fingerprint."""
+        yield review.make_credential(Path(private), Path(public), words)
+
+    def add_reviewer(self, _: threading.Event, *, public: str) -> Iterator[Reply]:
+        """Bring a reviewer in; return the fingerprint of the key."""
+        key = review.load_public(Path(public))
+        self._vault.add_reviewer(key)
+        yield key.fingerprint
+
+    # This machine
+
+    def models(self, _: threading.Event) -> Iterator[Reply]:
+        """Check the installed models."""
+        yield models_report(self._config)
+
+    def doctor(self, _: threading.Event, *, vault: str) -> Iterator[Reply]:
+        """Report the posture, and the vault's as far as it can be seen without opening it."""
+        folder = self._folder(vault or self._name)
+        packages = supply.check(supply.verify_installed(supply.load()))
+        found = (posture_report(self._config), review.vault_report(folder), models_report(self._config))
+        yield Report((*(check for report in found for check in report.checks), packages))
+
+    @property
+    def _vault(self) -> Assistant:
+        if self._open is None:
+            raise UsageError("The vault is locked.", hint="Unlock it first.")
+        return self._open
+
+    def _log(self, vault: str, log: str) -> Path:
+        return Path(log) if log else self._folder(vault)
+
+    def _folder(self, vault: str) -> Path:
+        return self._config.vault_folder(vault)
+
+    def close(self) -> None:
+        """Close the vault, if one is open."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+
+CALLS: dict[str, Callable[..., Iterator[Reply]]] = {
+    name: call for name, call in vars(Session).items() if not name.startswith("_") and name != "close"
+}
+
+
+def _told(run: Callable[[Callable[[Checking], None]], Any]) -> Iterator[Reply]:
+    """Run a long call in a thread of its own; yield how far it is, ten times a second, and its result."""
+    told: queue.SimpleQueue[Checking | None] = queue.SimpleQueue()
+    last = float("-inf")
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(run, told.put)
+        result.add_done_callback(lambda _: told.put(None))
+        for progress in iter(told.get, None):
+            if time.monotonic() - last >= _TELL_S:
+                last = time.monotonic()
+                yield progress
+        yield result.result()
