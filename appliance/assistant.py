@@ -149,21 +149,26 @@ class Assistant:
         return cls._opened(config, folder, store, engines)
 
     @classmethod
-    def unlock(cls, config: Config, name: str, secret: Secret, engines: Engines) -> Self:
+    def unlock(
+        cls, config: Config, name: str, secret: Secret, engines: Engines, *, stop: threading.Event
+    ) -> Self:
         """Open a vault and wipe `secret`; a wrong one is on record, and after several it takes longer.
 
         Raises:
             VaultMissing: there is none of that name.
             WrongSecret: the secret opens no slot.
             IntegrityError: the key file, the store or the log is not what was written.
+            Cancelled: `stop` was set before the secret was tried.
         """
         folder = config.vault_folder(name)
-        with attempt(folder):
+        with attempt(folder, stop=stop):
             store = open_vault(folder, secret, clock=now)
         return cls._opened(config, folder, store, engines)
 
     @classmethod
-    def repair(cls, config: Config, name: str, secret: Secret, engines: Engines) -> Self:
+    def repair(
+        cls, config: Config, name: str, secret: Secret, engines: Engines, *, stop: threading.Event
+    ) -> Self:
         """Open a vault whose store or log is not the one it knew last, and accept it as it is, on record.
 
         The way out after an older copy was put back, or where anchor or log were lost. `secret` is wiped.
@@ -172,10 +177,14 @@ class Assistant:
             VaultMissing, WrongSecret: as unlocking does. VaultBusy: it is open somewhere.
             StoreDamaged: the store's parts do not agree with each other; nothing was changed.
         """
-        folder = config.vault_folder(name)
-        with attempt(folder), unlocked(folder, secret, alone=True) as key:
-            store = reanchor(folder, key, clock=now)
-            return cls._opened(config, folder, store, engines, accept=True)
+        folder, again = config.vault_folder(name), secret.copy()
+        try:
+            with attempt(folder, stop=stop), unlocked(folder, secret, alone=True) as key:
+                reanchor(folder, key, clock=now).close()
+            store = open_vault(folder, again, clock=now)  # others may have it open from here on
+        finally:
+            again.wipe()
+        return cls._opened(config, folder, store, engines, accept=True)
 
     @classmethod
     def _opened(
@@ -204,8 +213,10 @@ class Assistant:
 
     def close(self) -> None:
         """Close the store, on record."""
-        self._journal.close()
-        self._store.close()
+        try:
+            self._journal.close()
+        finally:
+            self._store.close()
 
     def ask(self, question: str, *, stop: threading.Event) -> Iterator[Event]:
         """Yield Retrieved, EvidenceFound, Delta..., Answered; an abstention has no evidence and no delta.

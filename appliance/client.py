@@ -119,9 +119,10 @@ class Client:
 
     # Keys, while the vault may be locked
 
-    def slots(self, vault: str) -> tuple[SlotInfo, ...]:
-        """Return the ways to open a vault, as its folder says without a secret."""
-        return self._one("slots", vault=vault)  # type: ignore[no-any-return]
+    def slots(self, vault: str, *, backup: Path | None = None) -> tuple[SlotInfo, ...]:
+        """Return the ways to open a vault, or the backup in a folder, as it says without a secret."""
+        folder = str(backup.absolute()) if backup else ""
+        return self._one("slots", vault=vault, backup=folder)  # type: ignore[no-any-return]
 
     def add_slot(self, vault: str, secret: Secret, new: Secret) -> int:
         """Let `new` open the vault too; return the number of its slot."""

@@ -51,8 +51,8 @@ _PATTERNS = (
 _HINTS = (
     "ignore", "disregard", "forget", "override", "bypass", "discard", "your", "answer", "response", "reply",
     "in it", "artificial int", "language model", "chat", "gpt", " ai", "you are", "you're", "from now on",
-    "starting now", "henceforth", "behave", "respond", "act ", "pose ", "role", "pretend", "imagine",
-    "jail", "developer mode", "anything now", "system prompt", "<|", "<<", "[inst", "[/inst", "##", "the user",
+    "starting now", "henceforth", "behave", "respond", "act ", "pose ", "role", "pretend", "imagine", "jail",
+    "developer mode", "anything now", "system prompt", "<|", "<<", "[inst", "[/inst", "##", "the user",
 )  # fmt: skip
 _ANY = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS), re.I | re.M)
 

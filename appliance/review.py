@@ -5,19 +5,20 @@ Nothing here opens the vault or reads a document.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from appliance import durable
-from appliance.custody import now
-from appliance.errors import UsageError
+from appliance.custody import now, outside, refuse_taken, write_new
+from appliance.errors import ApplianceError, UsageError
 from appliance.secret import Secret
 from appliance.types import Check, Report
 from appliance.vault import audit, keys, logfile, reviewer, trail
 from appliance.vault.audit import AuditLog
 from appliance.vault.entry import Entry
-from appliance.vault.erasure import RECORD
+from appliance.vault.erasure import RECORD, refuse_erased
 from appliance.vault.reviewer import Reviewer, ReviewerPublic
 
 _MOST: Final = 1 << 16
@@ -26,10 +27,13 @@ _MOST: Final = 1 << 16
 def verify(path: Path, *, checkpoints: Sequence[Path] = (), who: Reviewer | None = None) -> Report:
     """Check the log of a vault's folder or a copy of one: every line, and every MAC that `who` may check.
 
+    An erased vault's is read like a copy: its state was destroyed with the keys.
+
     Raises:
         AuditDamaged: there is no log, or it cannot be read.
     """
     points = [read_small(point) for point in checkpoints]
+    path = path / logfile.LOG if _erased(path) else path
     return Report(tuple(audit.verify(path, reviewer=who, checkpoints=points)))
 
 
@@ -39,47 +43,53 @@ def show(path: Path, *, last: int, who: Reviewer | None = None) -> tuple[dict[st
     Raises:
         AuditDamaged: there is no log, or it cannot be read; or sealed content was changed.
     """
-    found: list[Entry | None] = []
-    for entry in audit.entries(path):
-        found = [*found[-last + 1 :], entry] if last > 1 else [entry]
-    return tuple(_fields(entry, who) for entry in found)
+    return tuple(_fields(entry, who) for entry in deque(audit.entries(path), maxlen=last))
 
 
 def checkpoint(folder: Path, target: Path) -> Path:
     """Write a signed checkpoint of the log to the file or into the folder `target`; return where.
 
     Raises:
+        VaultMissing: there is no such vault, or it was erased: nobody can sign in its name any more.
+        UsageError: there is something at `target` that is no folder, or it cannot be written.
         AuditDamaged: the log's state is lost, or the log cannot be written. StorageFull: no room.
     """
-    return audit.save_checkpoint(AuditLog.open(folder, now).checkpoint(), target)
+    if not target.is_dir():
+        refuse_taken(target)
+    with durable.translated():
+        refuse_erased(folder)
+    point = AuditLog.open(folder, now).checkpoint()
+    with outside(target):
+        return audit.save_checkpoint(point, target)
 
 
 def export(folder: Path, target: Path) -> None:
-    """Copy the log as it stands to `target`, on record.
+    """Copy the log as it stands to `target`, on record unless the vault was erased.
 
     Raises:
-        UsageError: there is something at `target`.
+        UsageError: there is something at `target`, or it cannot be written.
         AuditDamaged: there is no log. StorageFull: no room.
     """
-    if target.exists():
-        raise UsageError(f"There is something at {target} already; nothing was overwritten.")
-    AuditLog.open(folder, now).record("export", "log")
+    refuse_taken(target)
+    with logfile.translated(), logfile.reading(folder / logfile.LOG):
+        pass  # there is one: recording would begin another
+    if not _erased(folder):
+        AuditLog.open(folder, now).record("export", "log")
     with logfile.translated(), logfile.reading(folder / logfile.LOG) as log, logfile.shared(log):
-        durable.replace(target, (folder / logfile.LOG).read_bytes())
+        data = (folder / logfile.LOG).read_bytes()
+    write_new(target, data)
 
 
 def make_credential(private: Path, public: Path, words: Secret | None) -> str:
     """Make a reviewer's credential: two new files; return the public key's fingerprint.
 
     Raises:
-        UsageError: one of the files is there already.
+        UsageError: one of the files is there already, or cannot be written.
     """
-    for path in (private, public):
-        if path.exists():
-            raise UsageError(f"There is something at {path} already; nothing was overwritten.")
+    refuse_taken(private, public)
     secret, shared = reviewer.generate(words.words if words is not None else None)
-    durable.replace(private, secret)
-    durable.replace(public, shared, mode=0o644)
+    write_new(private, secret)
+    write_new(public, shared, mode=0o644)
     return ReviewerPublic.load(shared).fingerprint
 
 
@@ -105,9 +115,22 @@ def vault_report(folder: Path) -> Report:
     """Say what a locked vault shows of itself: cipher, slots, cost, log, when it was last verified."""
     if not folder.is_dir():
         return Report((Check("vault", ok=True, detail=f"{folder.name}: not made yet"),))
-    if (folder / RECORD).exists():
+    if _erased(folder):
         return Report((Check("vault", ok=True, detail=f"{folder.name}: erased on purpose"),))
-    return Report(tuple(_vault_checks(folder)))
+    parts: tuple[tuple[str, Callable[[Path], Iterator[Check]]], ...] = (
+        ("vault", _key_checks),
+        ("audit log", _log_checks),
+    )
+    return Report(tuple(check for name, look in parts for check in _looked(name, look, folder)))
+
+
+def _looked(name: str, look: Callable[[Path], Iterator[Check]], folder: Path) -> Iterator[Check]:
+    """Yield what `look` finds; what it cannot look at is a failed check, and the next goes on."""
+    try:
+        with durable.translated():
+            yield from look(folder)
+    except ApplianceError as error:
+        yield Check(name, ok=False, detail=error.message)
 
 
 def read_small(path: Path) -> bytes:
@@ -126,7 +149,11 @@ def read_small(path: Path) -> bytes:
     return data
 
 
-def _vault_checks(folder: Path) -> Iterator[Check]:
+def _erased(folder: Path) -> bool:
+    return (folder / RECORD).exists()
+
+
+def _key_checks(folder: Path) -> Iterator[Check]:
     described = keys.described(folder)
     yield Check("vault", ok=True, detail=f"{folder.name}, cipher profile {described.cipher}")
     kinds = ", ".join(slot.kind for slot in described.slots)
@@ -136,13 +163,12 @@ def _vault_checks(folder: Path) -> Iterator[Check]:
         memory, passes, lanes = min(costs)
         detail = f"Argon2id {memory // 1024} MiB, {passes} passes, {lanes} lanes"
         yield Check("key derivation", ok=True, detail=detail)
-    yield from _log_checks(folder)
 
 
 def _log_checks(folder: Path) -> Iterator[Check]:
     log = AuditLog.open(folder, now)
     if not (folder / logfile.LOG).exists():
-        yield Check("audit log", ok=False, detail="none; it is begun when the vault is next opened")
+        yield Check("audit log", ok=False, detail="there is none: it was never begun, or it was removed")
         return
     last, fault = log.last(), log.fault()
     count = last[0] + 1 if last else 0

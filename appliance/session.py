@@ -44,19 +44,19 @@ class Session:
         yield None
 
     def unlock(
-        self, _: threading.Event, *, vault: str, secret: Secret, accept_weaker: bool
+        self, stop: threading.Event, *, vault: str, secret: Secret, accept_weaker: bool
     ) -> Iterator[Reply]:
         """Open a vault."""
         self.close()
         self._engines.accept_weaker = accept_weaker
-        self._open = Assistant.unlock(self._config, vault, secret, self._engines)
+        self._open = Assistant.unlock(self._config, vault, secret, self._engines, stop=stop)
         self._name = vault
         yield None
 
-    def repair(self, _: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
+    def repair(self, stop: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
         """Accept a vault that was put back as it is, and leave it open."""
         self.close()
-        self._open = Assistant.repair(self._config, vault, secret, self._engines)
+        self._open = Assistant.repair(self._config, vault, secret, self._engines, stop=stop)
         self._name = vault
         yield None
 
@@ -91,45 +91,50 @@ class Session:
 
     # Keys, while the vault may be locked
 
-    def slots(self, _: threading.Event, *, vault: str) -> Iterator[Reply]:
-        """List the ways to open a vault."""
-        yield custody.slots(self._folder(vault))
+    def slots(self, _: threading.Event, *, vault: str, backup: str = "") -> Iterator[Reply]:
+        """List the ways to open a vault, or a backup."""
+        yield custody.slots(Path(backup) if backup else self._folder(vault))
 
     def add_slot(
-        self, _: threading.Event, *, vault: str, secret: Secret, new: Secret | None, officer: str
+        self, stop: threading.Event, *, vault: str, secret: Secret, new: Secret | None, officer: str
     ) -> Iterator[Reply]:
         """Let another secret, or an officer, open the vault too."""
         public = review.read_small(Path(officer)) if new is None else b""
-        yield custody.add_slot(self._folder(vault), secret, public if new is None else new)
+        yield custody.add_slot(self._folder(vault), secret, public if new is None else new, stop=stop)
 
-    def remove_slot(self, _: threading.Event, *, vault: str, secret: Secret, number: int) -> Iterator[Reply]:
+    def remove_slot(
+        self, stop: threading.Event, *, vault: str, secret: Secret, number: int
+    ) -> Iterator[Reply]:
         """Let a slot's secret open the vault no more."""
-        custody.remove_slot(self._folder(vault), secret, number)
+        custody.remove_slot(self._folder(vault), secret, number, stop=stop)
         yield None
 
-    def calibrate(self, _: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
+    def calibrate(self, stop: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
         """Make a slot as dear to open as suits this machine."""
-        kdf = custody.recalibrate(self._folder(vault), secret)
+        kdf = custody.recalibrate(self._folder(vault), secret, stop=stop)
         yield (kdf.memory, kdf.passes, kdf.lanes)
 
-    def export_key(self, _: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
+    def export_key(self, stop: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
         """Give the page key for the stock tool."""
-        yield custody.export_key(self._folder(vault), secret)
+        yield custody.export_key(self._folder(vault), secret, stop=stop)
 
     def rotate(
-        self, _: threading.Event, *, vault: str, secret: Secret, cipher: Cipher | None
+        self, stop: threading.Event, *, vault: str, secret: Secret, cipher: Cipher | None
     ) -> Iterator[Reply]:
         """Put a vault under a new data key."""
         self.close()
-        yield from _told(lambda tell: custody.rotate(self._folder(vault), secret, cipher=cipher, tell=tell))
+        folder = self._folder(vault)
+        yield from _told(lambda tell: custody.rotate(folder, secret, cipher=cipher, tell=tell, stop=stop))
 
-    def backup(self, _: threading.Event, *, vault: str, secret: Secret, target: str) -> Iterator[Reply]:
+    def backup(self, stop: threading.Event, *, vault: str, secret: Secret, target: str) -> Iterator[Reply]:
         """Write a backup to a new folder."""
-        yield from _told(lambda tell: custody.backup(self._folder(vault), secret, Path(target), tell=tell))
+        folder = self._folder(vault)
+        yield from _told(lambda tell: custody.backup(folder, secret, Path(target), tell=tell, stop=stop))
 
-    def restore(self, _: threading.Event, *, vault: str, secret: Secret, source: str) -> Iterator[Reply]:
+    def restore(self, stop: threading.Event, *, vault: str, secret: Secret, source: str) -> Iterator[Reply]:
         """Make a vault from a backup."""
-        yield from _told(lambda tell: custody.restore(Path(source), secret, self._folder(vault), tell=tell))
+        folder = self._folder(vault)
+        yield from _told(lambda tell: custody.restore(Path(source), secret, folder, tell=tell, stop=stop))
 
     def make_officer(self, _: threading.Event, *, private: str, public: str) -> Iterator[Reply]:
         """Make an officer's key pair; return the fingerprint."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from html import escape
 
@@ -16,8 +17,14 @@ BILLION_LAUGHS = (
 )
 
 
-def pdf(pages: Sequence[Sequence[str | tuple[float, float, float, str]]], *, title: str = "") -> bytes:
-    """A PDF. A line is a text, set below the one before, or (left, from the bottom, size, text)."""
+Set = str | tuple[float, float, float, str] | bytes
+
+
+def pdf(pages: Sequence[Sequence[Set]], *, title: str = "", form: bytes = b"") -> bytes:
+    """A PDF. A line is a text, set below the one before, (left, from the bottom, size, text), or operators.
+
+    Operators find the font /F1, the graphics state /Clear (opacity 0) and the form /Form.
+    """
     objects: list[bytes] = []
 
     def add(body: bytes) -> int:
@@ -25,6 +32,9 @@ def pdf(pages: Sequence[Sequence[str | tuple[float, float, float, str]]], *, tit
         return len(objects)
 
     font = add(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
+    head = b"<< /Type /XObject /Subtype /Form /BBox [0 0 612 792] "
+    head += b"/Resources << /Font << /F1 %d 0 R >> >> " % font
+    shape = add(head + b"/Length %d >>\nstream\n%s\nendstream" % (len(form), form))
     tree = len(objects) + 2 * len(pages) + 1
     kids = []
     for lines in pages:
@@ -33,7 +43,8 @@ def pdf(pages: Sequence[Sequence[str | tuple[float, float, float, str]]], *, tit
         kids.append(
             add(
                 b"<< /Type /Page /Parent %d 0 R /MediaBox [0 0 612 792] /Contents %d 0 R "
-                b"/Resources << /Font << /F1 %d 0 R >> >> >>" % (tree, stream, font)
+                b"/Resources << /Font << /F1 %d 0 R >> /XObject << /Form %d 0 R >> "
+                b"/ExtGState << /Clear << /ca 0 >> >> >> >>" % (tree, stream, font, shape)
             )
         )
     add(b"<< /Type /Pages /Count %d /Kids [%s] >>" % (len(kids), b" ".join(b"%d 0 R" % kid for kid in kids)))
@@ -42,14 +53,22 @@ def pdf(pages: Sequence[Sequence[str | tuple[float, float, float, str]]], *, tit
     return _assembled(objects, root=catalog, info=info)
 
 
-def _content(lines: Sequence[str | tuple[float, float, float, str]]) -> bytes:
+def _content(lines: Sequence[Set]) -> bytes:
     pieces = []
     y = 720.0
     for line in lines:
+        if isinstance(line, bytes):
+            pieces.append(line)
+            continue
         left, bottom, size, text = (72.0, y, 12.0, line) if isinstance(line, str) else line
         pieces.append(b"BT /F1 %g Tf %g %g Td (%s) Tj ET" % (size, left, bottom, _escaped(text)))
         y = bottom - 1.2 * size
     return b"\n".join(pieces)
+
+
+def show(text: str, *, left: float = 72, bottom: float = 500, size: float = 12, before: str = "") -> bytes:
+    """PDF operators that show a text, `before` them what paints it otherwise."""
+    return b"q %s BT /F1 %g Tf %g %g Td (%s) Tj ET Q" % (before.encode(), size, left, bottom, _escaped(text))
 
 
 def _escaped(text: str) -> bytes:
@@ -89,7 +108,8 @@ def zipped(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
-            archive.writestr(name, data)
+            # A fixed time: the same files are the same bytes.
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
@@ -118,3 +138,24 @@ def xxe(path: str) -> bytes:
         "<w:p><w:r><w:t>&leak;</w:t></w:r></w:p></w:body></w:document>"
     )
     return docx("", parts={"word/document.xml": document})
+
+
+def entity(path: str) -> str:
+    """XML that would show the file at `path`, were entities resolved."""
+    return f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY leak SYSTEM "file://{path}">]><x><t>&leak;</t></x>'
+
+
+EXTERNAL_DTD = (
+    '<?xml version="1.0"?><!DOCTYPE x SYSTEM "file:///etc/passwd" '
+    '[<!ENTITY % p SYSTEM "file:///etc/passwd"> %p;]>'
+    f'<w:document xmlns:w="{WORD}"><w:body/></w:document>'
+)
+
+
+def flate_bomb(megabytes: int) -> bytes:
+    """A PDF whose page inflates to so many megabytes of spaces, about a thousand to one."""
+    packed = zlib.compress(b" " * (megabytes << 20), 9)
+    stream = b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(packed), packed)
+    page = b"<< /Type /Page /Parent 3 0 R /MediaBox [0 0 9 9] /Contents 1 0 R >>"
+    tree = b"<< /Type /Pages /Count 1 /Kids [2 0 R] >>"
+    return _assembled([stream, page, tree, b"<< /Type /Catalog /Pages 3 0 R >>", b"<< >>"], root=4, info=5)

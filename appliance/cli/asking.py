@@ -39,10 +39,23 @@ def must_exist(options: Options, settings: Config) -> None:
         raise VaultMissing(f"There is no vault {options.vault!r}.", hint="Make it with `appliance init`.")
 
 
+def refuse_taken(path: Path) -> None:
+    """Look at the place of a new file or folder before anybody types a secret.
+
+    Raises:
+        UsageError: there is something.
+    """
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"There is something at {path} already; nothing was overwritten.")
+
+
 @contextlib.contextmanager
-def given(options: Options, client: Client) -> Iterator[Secret]:
-    """Ask for the secret that the options name, a passphrase where they name none; wipe it afterwards."""
-    secret = _secret(options, client)
+def given(options: Options, client: Client, *, backup: Path | None = None) -> Iterator[Secret]:
+    """Ask for the secret that the options name, a passphrase where they name none; wipe it afterwards.
+
+    It is the vault's, or that of the `backup` in a folder.
+    """
+    secret = _secret(options, client, backup)
     try:
         yield secret
     finally:
@@ -118,7 +131,7 @@ def contents(path: Path) -> bytearray:
     return token
 
 
-def _secret(options: Options, client: Client) -> Secret:
+def _secret(options: Options, client: Client, backup: Path | None) -> Secret:
     if options.escrow_key is not None:
         return Secret.escrow_key(contents(options.escrow_key))
     if options.recovery_code:
@@ -126,16 +139,16 @@ def _secret(options: Options, client: Client) -> Secret:
     if options.key_file is None:
         return Secret.passphrase(typed(options.passphrase_file, "Passphrase: "))
     token = contents(options.key_file)
-    if not _wants_words(options, client):
+    if not _wants_words(options, client, backup):
         return Secret.key_file(token)
     return Secret.two_factor(typed(options.passphrase_file, "Passphrase: "), token)
 
 
-def _wants_words(options: Options, client: Client) -> bool:
+def _wants_words(options: Options, client: Client, backup: Path | None) -> bool:
     """Tell whether a key file needs a passphrase beside it: one was named, or no slot opens without."""
     if options.passphrase_file is not None:
         return True
-    kinds = {slot.kind for slot in client.slots(options.vault)}
+    kinds = {slot.kind for slot in client.slots(options.vault, backup=backup)}
     return "two-factor" in kinds and "key file" not in kinds
 
 

@@ -23,6 +23,10 @@ SOME_FAILED = 4
 
 def init(options: Options, settings: Config) -> int:
     """Make a vault."""
+    if options.key_file or options.recovery_code or options.escrow_key:
+        raise UsageError(
+            "A vault begins with a passphrase.", hint="`appliance keys add` lets others open it."
+        )
     (settings.home / "vaults").mkdir(
         mode=0o700, parents=True, exist_ok=True
     )  # all that a worker may write to

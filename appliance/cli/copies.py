@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from appliance import render
-from appliance.cli.asking import given, must_exist
+from appliance.clean import clean_line
+from appliance.cli.asking import given, must_exist, refuse_taken
 from appliance.cli.output import Options, followed, narrate, print_json, show_report
 from appliance.client import Client
 from appliance.config import Config
-from appliance.errors import VaultExists
+from appliance.errors import UsageError, VaultExists
 
 
 def backup(options: Options, settings: Config) -> int:
     """Write a verified, encrypted copy to a new folder."""
     must_exist(options, settings)
+    refuse_taken(options.target)
     with Client(settings, writes=[options.target]) as client, given(options, client) as secret:
         made = followed(client.backup(options.vault, secret, options.target))
     if options.json:
@@ -35,8 +37,10 @@ def restore(options: Options, settings: Config) -> int:
     """Make a vault from a backup."""
     if settings.vault_folder(options.vault).exists():
         raise VaultExists(f"There is a vault {options.vault!r} already.")
+    if not options.source.is_dir():
+        raise UsageError(f"There is no backup at {clean_line(str(options.source))}: it is no folder.")
     (settings.home / "vaults").mkdir(mode=0o700, parents=True, exist_ok=True)
-    with Client(settings) as client, given(options, client) as secret:
+    with Client(settings) as client, given(options, client, backup=options.source) as secret:
         made = followed(client.restore(options.vault, secret, options.source))
     if options.json:
         print_json({"vault": options.vault} | render.rewritten_json(made))

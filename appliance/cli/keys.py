@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from appliance import render
-from appliance.cli.asking import chosen, contents, given, must_exist, typed
+from appliance.cli.asking import chosen, contents, given, must_exist, refuse_taken, typed
 from appliance.cli.output import Options, followed, narrate, print_json
 from appliance.client import Client
 from appliance.config import Config
@@ -31,14 +31,20 @@ def listing(options: Options, settings: Config) -> int:
 def add(options: Options, settings: Config) -> int:
     """Let one more secret open the vault."""
     must_exist(options, settings)
+    _check_named(options)
+    shown: dict[str, str] = {}
     with Client(settings) as client, given(options, client) as secret:
         if options.kind == "escrow":
-            number = client.add_officer(options.vault, secret, _needed(options.public, "--public"))
+            number = client.add_officer(options.vault, secret, options.public)
         else:
             with closing(_New(options)) as new:
                 number = client.add_slot(options.vault, secret, new.secret)
+                shown = new.shown
     if options.json:
-        print_json({"slot": number})
+        print_json({"slot": number} | shown)
+    else:
+        for text in shown.values():
+            print(text, flush=True)
     narrate(f"Slot {number} opens the vault now ({options.kind}).")
     return 0
 
@@ -82,6 +88,7 @@ def calibrate(options: Options, settings: Config) -> int:
 def export(options: Options, settings: Config) -> int:
     """Write the page key for the stock `sqlcipher` tool to a new file."""
     must_exist(options, settings)
+    refuse_taken(options.to)
     with Client(settings) as client, given(options, client) as secret:
         _write_new(options.to, client.export_key(options.vault, secret).encode() + b"\n")
     if options.json:
@@ -127,6 +134,9 @@ class _New:
 
     def __init__(self, options: Options) -> None:
         self.secret = _MAKERS[options.kind](options)
+        # Where nobody sits at a terminal to copy it and type it back, the code is the command's result.
+        printed = self.secret.kind == "recovery code" and not sys.stdin.isatty()
+        self.shown = {"recovery_code": self.secret.words.decode()} if printed else {}
 
     def close(self) -> None:
         self.secret.wipe()
@@ -153,7 +163,6 @@ def _new_code(_: Options) -> Secret:
 
     code = generate_recovery_code()
     if not sys.stdin.isatty():
-        print_json({"recovery_code": code.decode()})
         return Secret.recovery_code(code)
     narrate(
         f"Write this down and keep it apart from the machine; it is shown only now:\n\n  {code.decode()}\n"
@@ -176,7 +185,7 @@ _MAKERS = {
 
 def _token(options: Options) -> bytearray:
     """Return the contents of the new key file, which is made where there is none."""
-    path = _needed(options.new_key_file, "--new-key-file")
+    path: Path = options.new_key_file
     if not path.exists():
         from appliance.vault.factors import generate_key_file
 
@@ -185,10 +194,15 @@ def _token(options: Options) -> bytearray:
     return contents(path)
 
 
-def _needed(path: Path | None, option: str) -> Path:
-    if path is None:
-        raise UsageError(f"This kind of slot needs {option} FILE.")
-    return path
+def _check_named(options: Options) -> None:
+    """Look for what a kind of slot is made of before anybody types a secret.
+
+    Raises:
+        UsageError: the option is not there.
+    """
+    needed = {"escrow": "public", "key-file": "new_key_file", "two-factor": "new_key_file"}.get(options.kind)
+    if needed and getattr(options, needed) is None:
+        raise UsageError(f"This kind of slot needs --{needed.replace('_', '-')} FILE.")
 
 
 def _write_new(path: Path, data: bytes) -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from appliance import render
@@ -21,17 +22,16 @@ Options = argparse.Namespace
 def finished(events: Iterator[Any], options: Options) -> Added:
     """Draw an add as it goes; return its end."""
     done = None
-    bar = _Bar()
-    for event in events:
-        if isinstance(event, Progress):
-            bar.show(event)
-        elif isinstance(event, FileDone):
-            bar.clear()
-            line = render.file_line(event.result)
-            narrate(line) if options.json else print(line, flush=True)
-        elif isinstance(event, Added):
-            done = event
-    bar.clear()
+    with closing(_Bar()) as bar:
+        for event in events:
+            if isinstance(event, Progress):
+                bar.show(event)
+            elif isinstance(event, FileDone):
+                bar.close()
+                line = render.file_line(event.result)
+                narrate(line) if options.json else print(line, flush=True)
+            elif isinstance(event, Added):
+                done = event
     if done is None:
         raise ApplianceError("The worker sent no result.")
     return done
@@ -39,13 +39,13 @@ def finished(events: Iterator[Any], options: Options) -> Added:
 
 def followed(events: Iterator[Any]) -> Any:
     """Draw how far a long call is; return its result."""
-    bar, last = _Bar(), None
-    for event in events:
-        if isinstance(event, Checking):
-            share = f" {event.done / event.total:.0%}" if event.total else ""
-            bar.write(f"{event.name}{share}")
-        last = event
-    bar.clear()
+    last = None
+    with closing(_Bar()) as bar:
+        for event in events:
+            if isinstance(event, Checking):
+                share = f" {min(event.done / event.total, 1):.0%}" if event.total else ""
+                bar.write(f"{event.name}{share}")
+            last = event
     return last
 
 
@@ -68,9 +68,11 @@ class _Bar:
         sys.stderr.flush()
         self._drawn = True
 
-    def clear(self) -> None:
+    def close(self) -> None:
+        """Take the line away, whatever comes next: a result, an error, or another line."""
         if self._drawn:
             sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
             self._drawn = False
 
 

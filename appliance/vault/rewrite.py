@@ -169,6 +169,7 @@ def _made(folder: Path, key: DataKey, again: Secret, plan: _Plan, *, into: Path)
     expected = _size(folder / store.FILE)
     with closing(store.open_store(folder, key, clock=plan.clock)) as source:
         digest = source.copy_to(into, new, tick=lambda: plan.progress("copy", _size(path), expected))
+    plan.progress("seal", 0, 1)
     store.seal_anew(into, new, clock=plan.clock).close()
     with closing(store.open_store(into, new, clock=plan.clock)) as made:
         _need_same(made, digest, plan.progress)
@@ -180,6 +181,7 @@ def _made(folder: Path, key: DataKey, again: Secret, plan: _Plan, *, into: Path)
 
 def _need_same(made: Store, digest: str, progress: Progress) -> None:
     wrong = [check.name for check in made.check(full=True, progress=progress) if not check.ok]
+    progress("compare", 0, 1)
     if wrong or made.content_digest() != digest:
         raise StoreDamaged(f"The new store is not what the old one is: {', '.join(wrong) or 'its content'}.")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,21 +20,31 @@ from appliance.cli import commands as called
 from appliance.cli import main as cli
 from appliance.cli.arguments import parser
 from appliance.cli.asking import first_line
-from appliance.cli.output import print_json
+from appliance.cli.output import followed, print_json
 from appliance.errors import UsageError
-from appliance.types import Document
+from appliance.types import Checking, Document
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
-def commands() -> dict[str, argparse.ArgumentParser]:
-    actions = parser()._actions
-    return next(action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
+def commands(
+    made: argparse.ArgumentParser | None = None, name: str = ""
+) -> dict[str, argparse.ArgumentParser]:
+    """Return every command that does something, by its words: "keys add", not "keys"."""
+    made = made or parser()
+    groups = [action for action in made._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        return {name: made}
+    found = {}
+    for word, command in groups[0].choices.items():
+        found |= commands(command, f"{name} {word}".strip())
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
 def test_every_command_and_its_summary_stand_in_the_readme(name: str) -> None:
-    row = next((line for line in README.splitlines() if line.startswith(f"| `appliance {name}")), "")
+    beginnings = tuple(f"| `appliance {name}{end}" for end in "` ")  # `add` is not `address`
+    row = next((line for line in README.splitlines() if line.startswith(beginnings)), "")
     assert commands()[name].description in row.replace("\\|", "|")
 
 
@@ -40,12 +53,61 @@ def test_every_option_stands_in_the_readme(name: str) -> None:
     for action in commands()[name]._actions:
         for option in action.option_strings:
             if option.startswith("--") and option != "--help":
-                assert f"`{option}" in README, option
+                shown = re.search(rf"[` ]{option}[` ]", README)  # alone, or in the row of its command
+                assert shown, option
 
 
 def test_no_secret_can_be_given_on_the_command_line_or_in_the_environment() -> None:
     options = {o for made in commands().values() for action in made._actions for o in action.option_strings}
-    assert {option for option in options if "pass" in option} == {"--passphrase-file"}
+    named = {option for option in options if "pass" in option or "secret" in option}
+    assert named == {"--passphrase-file", "--new-passphrase-file", "--no-passphrase"}
+    given = [a for made in commands().values() for a in made._actions if a.option_strings and a.nargs != 0]
+    kept = {a.dest: a.type for a in given if any(word in a.dest for word in ("pass", "key", "credential"))}
+    assert set(kept.values()) == {Path}, "a file's name, never the secret itself"
+
+
+@pytest.mark.parametrize("word", ["keys", "audit"])
+def test_a_group_without_a_command_says_which_there_are(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([word])
+    assert ended.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "two", "\u0663"])
+def test_how_many_entries_is_a_number_from_one_on(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["audit", "show", "--last", number])
+    assert ended.value.code == 2
+    assert "is not a number from 1 on" in capsys.readouterr().err or number == "-3"
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("kind", ["key-file", "two-factor", "escrow"])
+def test_what_a_slot_is_made_of_is_asked_for_before_a_secret_is(
+    kind: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "vaults" / "main").mkdir(parents=True)
+    assert cli.main(["keys", "add", kind, "--passphrase-file", "/nowhere"]) == 2
+    assert "needs --" in capsys.readouterr().err
+
+
+def test_progress_is_drawn_on_a_terminal_and_taken_away_before_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(written, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", written)
+
+    def failing() -> Iterator[Checking]:
+        yield Checking("copy", 3, 2)
+        raise UsageError("no")
+
+    with pytest.raises(UsageError):
+        followed(failing())
+    assert written.getvalue() == "\r\x1b[Kcopy 100%\r\x1b[K"
 
 
 @pytest.mark.parametrize("words", [["--vault", "x", "list"], ["list", "--vault", "x"]])
@@ -92,7 +154,7 @@ def test_an_error_with_json_is_one_json_object(capsys: pytest.CaptureFixture[str
     assert cli.main(["list", "--json", "--vault", "absent"]) == 2
     printed = capsys.readouterr()
     error = json.loads(printed.out)["error"]
-    assert error["name"] == "UsageError"
+    assert error["name"] == "VaultMissing"
     assert error["exit_code"] == 2
     assert error["message"] in printed.err
 

@@ -84,6 +84,26 @@ def test_the_text_layer_of_a_scan_is_kept_and_flagged() -> None:
     assert found.flags == ("text drawn invisibly, as in the text layer of a scan",)
 
 
+def test_text_without_ink_over_outlines_is_kept_and_flagged() -> None:
+    outlines = b"0 g 72 498 m 90 498 l 90 512 l 80 505 l 76 512 l 72 512 l h f"
+    found = parsed("a.pdf", forge.pdf([["Plain text.", outlines, show("Outlined", before="3 Tr")]]))
+    assert "Outlined" in text_of(found)
+    assert found.flags == ("text drawn invisibly, as in the text layer of a scan",)
+
+
+def test_white_in_the_bend_of_a_white_arrow_is_kept_and_flagged() -> None:
+    arrow = b"q 1 g 40 480 m 45 480 l 45 590 l 500 590 l 500 600 l 40 600 l h f Q"
+    found = parsed("a.pdf", forge.pdf([["Plain text.", BLACK_BAR, arrow, show("SEEN", before="1 g")]]))
+    assert "SEEN" in text_of(found)
+    assert found.flags == ("text that may have the colour of its background",)
+
+
+def test_white_beneath_a_box_and_its_outlines_is_kept_and_flagged() -> None:
+    found = parsed("a.pdf", forge.pdf([["Plain text.", show("SEEN", before="1 g"), BLACK_BAR]]))
+    assert "SEEN" in text_of(found)
+    assert found.flags == ("text that may have the colour of its background",)
+
+
 def test_a_word_hidden_inside_a_line_goes_alone() -> None:
     line = b"BT /F1 12 Tf 72 500 Td (before ) Tj 1 g (SECRET ) Tj 0 g (after) Tj ET"
     found = parsed("a.pdf", forge.pdf([["Plain text.", line]]))

@@ -76,7 +76,13 @@ def names(path):
 
 
 @pytest.fixture
-def vault(tmp_path):
+def old_log(tmp_path_factory):
+    """Where the vault's write-ahead log is kept as it was before the vault was closed."""
+    return tmp_path_factory.mktemp("kept") / "store.db-wal"
+
+
+@pytest.fixture
+def vault(tmp_path, old_log):
     """A closed vault with gaps in its rowids, a pending document and a setting."""
     path = tmp_path / "main"
     made = folder.create_vault(path, passphrase(), clock=noon, kdf=FLOOR)
@@ -87,6 +93,7 @@ def vault(tmp_path):
     begun = made.begin(pending, model=ENCODER)
     made.append(begun.document_id, pending.chunks[:7], unit_vectors(7))
     made.set_setting("language", "de")
+    shutil.copy(path / "store.db-wal", old_log)
     made.close()
     return path
 
@@ -270,6 +277,20 @@ def test_a_copy_that_lost_a_row_is_never_taken_for_the_vault(vault, monkeypatch)
     assert names(vault) == FILES
 
 
+def test_a_copy_of_an_older_moment_is_never_taken_for_the_vault(vault, tmp_path, monkeypatch):
+    real = Database.copy_to
+    shutil.copy(vault / "store.db", tmp_path / "older.db")
+    changed = opened(vault)
+    added(changed, a_draft("more", source="/in/more.txt"))
+    changed.close()
+    key = keys.unlock(vault, passphrase())
+    older = Database(tmp_path / "older.db", cipher=key.cipher, key=key.page_key(), salt=key.page_salt())
+    monkeypatch.setattr(Database, "copy_to", lambda _, *where, **how: real(older, *where, **how))
+    with pytest.raises(RolledBack, match="older"):
+        rotated(vault)
+    older.close()
+
+
 # What a crash leaves, put there by hand; tests/faults kills at every step.
 
 
@@ -299,9 +320,13 @@ def test_a_rewrite_that_was_not_committed_never_happened(halfway):
 
 
 @pytest.mark.parametrize("also", [(), ("anchor",), ("anchor", "store.db")])
-def test_a_rewrite_that_was_committed_is_finished(halfway, also):
+def test_a_rewrite_that_was_committed_is_finished(halfway, also, old_log):
     vault, file = halfway
     keys.write(vault, file)
+    if "store.db" not in also:
+        shutil.copy(
+            old_log, vault / "store.db-wal"
+        )  # of the old store: the new one must not take it for its own
     for name in also:
         (vault / "next" / name).rename(vault / name)
     assert content(vault)

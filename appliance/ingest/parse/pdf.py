@@ -35,6 +35,8 @@ _TINY = 2.0
 _MOST_SHAPES = 100_000
 """Shapes looked at on one page, and how deep drawings may stand in one another."""
 _DEEPEST = 6
+_RECTANGLE = 5
+"""Segments of a path that is taken for one."""
 _Matrix = tuple[float, float, float, float, float, float]
 _UNMOVED: _Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
@@ -308,7 +310,9 @@ class _Shapes:
             colour, opacity = self._paint(shape)
             if opacity > 0:
                 # What shines through mixes with what is beneath: no colour can be told.
-                self._fills.append(Fill(self._box(shape, matrix), colour if opacity == 255 else None))
+                whole = pdfium.FPDFPath_CountSegments(shape) <= _RECTANGLE
+                known = colour if opacity == 255 else None
+                self._fills.append(Fill(self._box(shape, matrix), known, whole))
 
     def _paint(self, shape: pdfium.FPDF_PAGEOBJECT) -> tuple[Colour | None, int]:
         if not pdfium.FPDFPageObj_GetFillColor(shape, *self._colour):

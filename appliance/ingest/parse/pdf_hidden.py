@@ -1,8 +1,9 @@
 """How a piece of PDF text is painted, and on what -> whether anybody can see it.
 
-Left out of the text is what is certainly invisible: ink that is transparent or of its background's colour, a
-place off the page or outside its clip, a pen that paints nothing with no picture behind. Kept, with a flag,
-is the same over a picture: the text layer of a scan looks exactly so. White on a picture is kept in silence.
+Left out is what is certainly invisible: ink that is transparent or of its background's colour, a
+place off the page or outside its clip, a pen that paints nothing with nothing behind. Kept, with a flag, is
+text without ink over a picture or outlines, for the text layer of a scan or drawing looks exactly so, and
+text in the colour of a shape that may not reach beneath it. White on a picture is kept in silence.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 SCANNED = "text drawn invisibly, as in the text layer of a scan"
+PERHAPS = "text that may have the colour of its background"
 UNSEEN = "text drawn invisibly, left out"
 BLENDED = "text in the colour of its background, left out"
 AWAY = "text off the page, left out"
@@ -41,10 +43,14 @@ class Box(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """An area that was painted; `colour` None where it is a picture, a shading or shines through."""
+    """An area that was painted; `colour` None where it is a picture, a shading or shines through.
+
+    `whole`: all of `box` is painted, as by a rectangle; any other shape leaves some of its box bare.
+    """
 
     box: Box
     colour: Colour | None
+    whole: bool = True
 
 
 class Ink(NamedTuple):
@@ -80,27 +86,23 @@ class Canvas:
         if any(not _meet(ink.box, clip) for clip in ink.clips):
             return CLIPPED
         if ink.mode in _NO_INK:
-            return SCANNED if self._on_picture(ink.box) else UNSEEN
+            return SCANNED if any(_meet(ink.box, fill.box) for _, fill in self._grounds) else UNSEEN
         if ink.opacity <= _FAINT:
             return UNSEEN
-        return BLENDED if ink.mode == 0 and ink.colour and self._blends(ink, ink.colour) else ""
+        return self._blended(ink, ink.colour) if ink.mode == 0 and ink.colour else ""
 
-    def _on_picture(self, box: Box) -> bool:
-        return any(fill.colour is None and _meet(box, fill.box) for _, fill in self._grounds)
-
-    def _blends(self, ink: Ink, colour: Colour) -> bool:
+    def _blended(self, ink: Ink, colour: Colour) -> str:
         """Tell whether what was painted last beneath the text has its colour; the paper is white."""
         if not _alike(colour, _WHITE) and not self._could_blend(ink, colour):
-            return False
-        ground = next(
-            (
-                fill.colour
-                for at, fill in reversed(self._grounds)
-                if at < ink.at and _covers(fill.box, ink.box)
-            ),
-            _WHITE,
-        )
-        return ground is not None and _alike(colour, ground)
+            return ""
+        paper = Fill(self._page, _WHITE)
+        under = (fill for at, fill in reversed(self._grounds) if at < ink.at and _covers(fill.box, ink.box))
+        ground = next(under, paper)
+        if ground.colour is None or not _alike(colour, ground.colour):
+            return ""
+        # What was painted there later may be a dark box and the same words again, as outlines.
+        later = any(at >= ink.at and _meet(fill.box, ink.box) for at, fill in self._grounds)
+        return BLENDED if ground.whole and not later else PERHAPS
 
     def _could_blend(self, ink: Ink, colour: Colour) -> bool:
         alike = (fills for other, fills in self._coloured.items() if _alike(colour, other))
@@ -109,7 +111,7 @@ class Canvas:
 
 def is_left_out(flag: str) -> bool:
     """Tell whether text with this flag is kept out of what is stored."""
-    return bool(flag) and flag != SCANNED
+    return bool(flag) and flag not in (SCANNED, PERHAPS)
 
 
 def _is_area(box: Box) -> bool:
