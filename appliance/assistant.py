@@ -29,6 +29,7 @@ from appliance.secret import Secret
 from appliance.types import (
     Answer,
     Answered,
+    Check,
     Checking,
     Delta,
     Document,
@@ -150,9 +151,18 @@ class Assistant:
 
     @classmethod
     def unlock(
-        cls, config: Config, name: str, secret: Secret, engines: Engines, *, stop: threading.Event
+        cls,
+        config: Config,
+        name: str,
+        secret: Secret,
+        engines: Engines,
+        *,
+        stop: threading.Event,
+        restored: bool = False,
     ) -> Self:
         """Open a vault and wipe `secret`; a wrong one is on record, and after several it takes longer.
+
+        One that was just `restored` from a backup gets its log's state back.
 
         Raises:
             VaultMissing: there is none of that name.
@@ -163,7 +173,7 @@ class Assistant:
         folder = config.vault_folder(name)
         with attempt(folder, stop=stop):
             store = open_vault(folder, secret, clock=now)
-        return cls._opened(config, folder, store, engines)
+        return cls._opened(config, folder, store, engines, restored=restored)
 
     @classmethod
     def repair(
@@ -188,12 +198,24 @@ class Assistant:
 
     @classmethod
     def _opened(
-        cls, config: Config, folder: Path, store: Store, engines: Engines, *, accept: bool = False
+        cls,
+        config: Config,
+        folder: Path,
+        store: Store,
+        engines: Engines,
+        *,
+        accept: bool = False,
+        restored: bool = False,
     ) -> Self:
         try:
-            hashes = models.hashes(config.models, config.model_folders)
             journal = Journal.open(
-                folder, store, clock=now, config=config.digest(), models=hashes, accept=accept
+                folder,
+                store,
+                clock=now,
+                config=config.digest(),
+                models=models.hashes(config.models, config.model_folders),
+                accept=accept,
+                restored=restored,
             )
             store.prepare()
             if engines.accept_weaker:
@@ -301,7 +323,11 @@ class Assistant:
             _raise_if(stop)
             tell(Checking(name, done, total))
 
-        report = Report((*self._store.check(full=full, progress=progress), *self._journal.check()))
+        checks = [*self._store.check(full=full, progress=progress), *self._journal.check()]
+        if full and all(check.ok for check in checks):
+            # What scripts/verify_vault.py prints too, and rotating, converting and copying keep.
+            checks.append(Check("content digest", ok=True, detail=self._store.content_digest()))
+        report = Report(tuple(checks))
         self._journal.verified(report, full=full)
         return report
 

@@ -28,12 +28,11 @@ from appliance.types import (
     Retrieved,
 )
 from appliance.vault.audit import SEED_BYTES, AuditLog, verify
+from appliance.vault.contents import AUDIT
 from appliance.vault.entry import At
 from appliance.vault.keys import Clock
 from appliance.vault.reviewer import ReviewerPublic
 from appliance.vault.store import Store
-
-SETTING: Final = "audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Memory:
     @classmethod
     def of(cls, store: Store) -> Self:
         """Return what `store` remembers, a new seed where it is nothing."""
-        kept = store.setting(SETTING)
+        kept = store.setting(AUDIT)
         if kept is None:
             return cls(secrets.token_hex(SEED_BYTES))
         fields = json.loads(kept)
@@ -85,11 +84,13 @@ class Journal:
         config: str,
         models: Mapping[str, str],
         accept: bool = False,
+        restored: bool = False,
     ) -> Self:
         """Begin the log, or go on with it, and record that the vault was opened, and by what program.
 
         `config` is the SHA-256 of the settings in hex, `models` names and SHA-256 of the configured models.
         With `accept` a log that is not the one the store knows is gone on with: that leaves a mark for good.
+        A vault that was just `restored` from a backup has a log without its state, which is made anew.
 
         Raises:
             AuditDamaged: the log is not the one that this store knows.
@@ -98,7 +99,7 @@ class Journal:
         journal = cls(folder, store, clock, models)
         if Memory.of(store).at is None:
             journal._begin()
-        journal._go_on(Memory.of(store), accept=accept)
+        journal._go_on(Memory.of(store), accept=accept, restored=restored)
         journal._changed(config)
         journal.record("unlock", "ok")
         journal.remember()
@@ -195,12 +196,12 @@ class Journal:
             known = Memory.of(self._store)
             if known.at is not None:
                 return  # another process did, meanwhile
-            self._store.set_setting(SETTING, json.dumps(asdict(known)))
+            self._store.set_setting(AUDIT, json.dumps(asdict(known)))
             AuditLog.clear(self._folder)
             AuditLog.create(self._folder, bytes.fromhex(known.seed), self._clock, vault=self._store.vault)
             self._keep(known)
 
-    def _go_on(self, known: Memory, *, accept: bool) -> None:
+    def _go_on(self, known: Memory, *, accept: bool, restored: bool) -> None:
         position = known.position()
         if accept:
             self._log.repair(bytes.fromhex(known.seed), vault=self._store.vault)
@@ -208,7 +209,7 @@ class Journal:
         elif position is not None and not self._log.holds(position):
             raise AuditDamaged("The audit log is not the one that this vault knows: entries are missing.")
         else:
-            self._log.repair(bytes.fromhex(known.seed), vault=self._store.vault)
+            self._log.repair(bytes.fromhex(known.seed), vault=self._store.vault, restored=restored)
 
     def _changed(self, config: str) -> None:
         """Record that program or settings are others than last time: before that is forgotten by a crash."""
@@ -225,7 +226,7 @@ class Journal:
     def _keep(self, memory: Memory) -> None:
         last = self._log.last()
         memory = replace(memory, at=last and (last[0], last[1].hex()))
-        self._store.set_setting(SETTING, json.dumps(asdict(memory)))
+        self._store.set_setting(AUDIT, json.dumps(asdict(memory)))
 
     @contextmanager
     def _failing(self, action: str, content: Mapping[str, Any] | None) -> Iterator[None]:

@@ -133,8 +133,13 @@ class Session:
 
     def restore(self, stop: threading.Event, *, vault: str, secret: Secret, source: str) -> Iterator[Reply]:
         """Make a vault from a backup."""
-        folder = self._folder(vault)
-        yield from _told(lambda tell: custody.restore(Path(source), secret, folder, tell=tell, stop=stop))
+        folder, again = self._folder(vault), secret.copy()
+        try:
+            yield from _told(lambda tell: custody.restore(Path(source), secret, folder, tell=tell, stop=stop))
+            # Once, so that the log goes on where the backup's ended, and says why.
+            Assistant.unlock(self._config, vault, again, self._engines, stop=stop, restored=True).close()
+        finally:
+            again.wipe()
 
     def make_officer(self, _: threading.Event, *, private: str, public: str) -> Iterator[Reply]:
         """Make an officer's key pair; return the fingerprint."""

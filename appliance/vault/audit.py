@@ -154,10 +154,11 @@ class AuditLog:
         )
         return checkpoint.make(point, key=state.key, signing=state.signing)
 
-    def repair(self, seed: bytes, *, vault: bytes) -> Fault | None:
+    def repair(self, seed: bytes, *, vault: bytes, restored: bool = False) -> Fault | None:
         """Make the state anew where it is not what `seed` says it should be, record it, say what was wrong.
 
-        To be called after every unlock; costs 2 microseconds an entry where nothing is wrong.
+        To be called after every unlock; 2 microseconds an entry where nothing is wrong. A vault that was just
+        `restored` has no state, because a backup holds none: that is recorded as such, and is no fault.
 
         Raises:
             StorageFull, AuditDamaged: the log cannot be written.
@@ -168,9 +169,10 @@ class AuditLog:
             right = replace(right, key=entry.next_key(entry.first_key(seed), after.n))
             if after.state == right and after.fault is None:
                 return None
-            fault = after.fault or "wrong"
+            fault = None if restored and after.fault == "missing" else after.fault or "wrong"
             after = Next(after.n, right, fault, after.cut)
-            self._append(descriptor, _draft("repair", "ok"), after=after, tail=tail)
+            draft = _draft("repair" if fault else "restore", "ok")
+            self._append(descriptor, draft, after=after, tail=tail)
             durable.sync(self._folder)
         return fault
 

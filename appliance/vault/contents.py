@@ -10,14 +10,19 @@ from appliance.errors import RolledBack
 from appliance.vault.ledger import Ledger, Sealed
 from appliance.vault.seal import Value, encode
 
+AUDIT: Final = "audit"
+"""The setting in which a store remembers its audit log."""
 _AT_ONCE: Final = 256
 """Vectors read in one query."""
 
 
 def digest(ledger: Ledger) -> str:
-    """Return the SHA-256, hex, of settings and documents; ids are left out, their order counts."""
+    """Return the SHA-256, hex, of settings and documents; ids are left out, their order counts.
+
+    What the store remembers of its audit log is left out too: it changes whenever the vault is opened.
+    """
     total = hashlib.sha256()
-    settings = sorted(ledger.settings().items())
+    settings = sorted(pair for pair in ledger.settings().items() if pair[0] != AUDIT)
     total.update(encode([len(settings), *(item for pair in settings for item in pair)]))
     for sealed in ledger.documents():
         for values in _document(ledger, sealed):

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from appliance.errors import RolledBack, StoreDamaged, UsageError
+from appliance.errors import IntegrityError, RolledBack, StoreDamaged, UsageError
 from appliance.types import Check, Chunk, Document, DocumentPage, Hit, Matrix, Passage, Vector
 from appliance.vault import checks, contents, schema
 from appliance.vault.checks import Progress, nothing
@@ -261,6 +261,16 @@ class Library:
         `progress` is told a check's name, how much of it is done, and of how much.
         """
         yield from checks.run(self._database, self._ledger, full=full, progress=progress)
+        if full:
+            yield self._check_signs()
+
+    def _check_signs(self) -> Check:
+        """Read the vectors' index as a search does: a block put back would make one refuse."""
+        try:
+            _read_signs(self._database, self._ledger)
+        except IntegrityError as error:
+            return Check("vector index", ok=False, detail=error.message)
+        return Check("vector index", ok=True, detail="the signs are those of the vectors")
 
     # Below here nothing is public.
 

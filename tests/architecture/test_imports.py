@@ -49,7 +49,9 @@ def test_importing_the_worker_loads_no_screen_no_trainer_no_network_client() -> 
 
 
 def test_importing_the_command_line_loads_no_engine() -> None:
-    assert not loaded_by("import appliance.cli.main") & (NEVER | {"textual", "apsw", "onnxruntime", "llama_cpp"})
+    assert not loaded_by("import appliance.cli.main") & (
+        NEVER | {"textual", "apsw", "onnxruntime", "llama_cpp"}
+    )
 
 
 def test_importing_the_screens_loads_no_engine() -> None:

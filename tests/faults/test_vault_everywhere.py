@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from appliance.vault import engine
 from tests import killing, scenarios
 
 CASES = 4
@@ -65,8 +66,6 @@ def test_what_was_acknowledged_is_on_the_disk_at_once(room):
 
 def test_this_would_notice_a_disk_that_lies(room, monkeypatch):
     """Without SQLite's flushes an acknowledged commit goes with the power, and the judge says so."""
-    from appliance.vault import engine
-
     lax = tuple((name, "off" if name == "synchronous" else value) for name, value in engine._PRAGMAS)
     monkeypatch.setattr(engine, "_PRAGMAS", lax)
     tally = killing.power_cuts(scenarios.ADD, room, cases=3, at=[60, 120, 180])

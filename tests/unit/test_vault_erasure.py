@@ -1,4 +1,4 @@
-"""Crypto-erase: no former secret opens, no slot is left on the disk, and the record says what that promises."""
+"""Crypto-erase: no former secret opens, no slot is left on the disk, the record says what that promises."""
 
 from __future__ import annotations
 
