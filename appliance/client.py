@@ -84,9 +84,12 @@ class Client:
         """
         self._one("unlock", secrets={"secret": secret}, vault=vault, accept_weaker=accept_weaker)
 
-    def repair(self, vault: str, secret: Secret) -> None:
-        """Accept a vault whose store or log was put back or lost as it is, on record; leave it unlocked."""
-        self._one("repair", secrets={"secret": secret}, vault=vault)
+    def repair(self, vault: str, secret: Secret) -> bool:
+        """Accept a vault whose store or log was put back or lost as it is, on record; leave it unlocked.
+
+        False where it opened as it was: then nothing was accepted.
+        """
+        return self._one("repair", secrets={"secret": secret}, vault=vault)  # type: ignore[no-any-return]
 
     # Asking, and what is stored
 

@@ -107,7 +107,7 @@ def remove_slot(folder: Path, secret: Secret, number: int, *, stop: threading.Ev
 
 
 def recalibrate(folder: Path, secret: Secret, *, stop: threading.Event) -> Kdf:
-    """Give the slot that `secret` opens the cost that suits this machine; return the cost.
+    """Give the slot that `secret` opens the cost that suits this machine, if dearer; return its cost.
 
     Raises:
         WrongSecret: `secret` does not open the vault.
@@ -119,10 +119,9 @@ def recalibrate(folder: Path, secret: Secret, *, stop: threading.Event) -> Kdf:
     try:
         kdf = calibrate()
         with _changing(folder, secret, "calibrate", stop) as key:
-            keys.renew_slot(folder, key, again, kdf=kdf, clock=now)
+            return keys.renew_slot(folder, key, again, kdf=kdf, clock=now)
     finally:
         again.wipe()
-    return kdf
 
 
 def export_key(folder: Path, secret: Secret, *, stop: threading.Event) -> str:

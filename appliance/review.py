@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from appliance import durable
 from appliance.custody import now, outside, refuse_taken, write_new
-from appliance.errors import ApplianceError, UsageError
+from appliance.errors import ApplianceError, AuditDamaged, UsageError
 from appliance.secret import Secret
 from appliance.types import Check, Report
 from appliance.vault import audit, keys, logfile, reviewer, trail
@@ -99,7 +100,11 @@ def load_credential(private: Path, words: Secret | None) -> Reviewer:
     Raises:
         AuditDamaged: the file is none. WrongSecret: the passphrase does not open it.
     """
-    return Reviewer.load(read_small(private), words.words if words is not None else None)
+    data = read_small(private)
+    if data.startswith(reviewer.TITLE_PUBLIC):
+        raise UsageError("This is the public half of a credential.", hint="Give the private file.")
+    with _told_as_mistakes():
+        return Reviewer.load(data, words.words if words is not None else None)
 
 
 def load_public(public: Path) -> ReviewerPublic:
@@ -108,7 +113,23 @@ def load_public(public: Path) -> ReviewerPublic:
     Raises:
         AuditDamaged: the file is none.
     """
-    return ReviewerPublic.load(read_small(public))
+    data = read_small(public)
+    if data.startswith(reviewer.TITLE_PRIVATE):
+        raise UsageError(
+            "This is the private half of a credential.",
+            hint="It stays with the reviewer: give the public file.",
+        )
+    with _told_as_mistakes():
+        return ReviewerPublic.load(data)
+
+
+@contextmanager
+def _told_as_mistakes() -> Iterator[None]:
+    """Take a file that is no credential for somebody's mistake: it says nothing of the vault."""
+    try:
+        yield
+    except AuditDamaged as error:
+        raise UsageError(error.message, hint="Look at the file's name. The vault is not concerned.") from None
 
 
 def vault_report(folder: Path) -> Report:

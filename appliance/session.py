@@ -12,7 +12,7 @@ from typing import Any
 
 from appliance import config, custody, review, supply
 from appliance.assistant import Assistant, Engines
-from appliance.errors import UsageError
+from appliance.errors import IntegrityError, UsageError
 from appliance.posture import models_report, posture_report
 from appliance.secret import Secret
 from appliance.types import Checking, Report
@@ -54,11 +54,19 @@ class Session:
         yield None
 
     def repair(self, stop: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
-        """Accept a vault that was put back as it is, and leave it open."""
+        """Accept a vault that was put back as it is, and leave it open; tell whether that was needed."""
         self.close()
-        self._open = Assistant.repair(self._config, vault, secret, self._engines, stop=stop)
+        again = secret.copy()
+        try:
+            self._open = Assistant.unlock(self._config, vault, secret, self._engines, stop=stop)
+            needed = False
+        except IntegrityError:
+            self._open = Assistant.repair(self._config, vault, again, self._engines, stop=stop)
+            needed = True
+        finally:
+            again.wipe()
         self._name = vault
-        yield None
+        yield needed
 
     # Asking, and what is stored
 

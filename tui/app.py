@@ -119,23 +119,26 @@ class Appliance(App[int]):
                 screen.count(message.documents)
 
     @on(commands.ShowHelp)
-    def _help(self, command: commands.ShowHelp) -> None:
+    async def _help(self, command: commands.ShowHelp) -> None:
         command.stop()
-        self._show(Help(self.link))
+        await self._show(Help(self.link))
 
     @on(commands.ShowLibrary)
-    def _library(self, command: commands.ShowLibrary) -> None:
+    async def _library(self, command: commands.ShowLibrary) -> None:
         command.stop()
-        self._show(Library(self.link, vault=self.vault))
+        await self._show(Library(self.link, vault=self.vault))
 
     @on(commands.ShowChecks)
-    def _checks(self, command: commands.ShowChecks) -> None:
+    async def _checks(self, command: commands.ShowChecks) -> None:
         command.stop()
-        self._show(Checks(self.link))
+        await self._show(Checks(self.link))
 
-    def _show(self, screen: Screen[None]) -> None:
-        if not any(type(each) is type(screen) for each in self.screen_stack):
-            self.push_screen(screen)
+    async def _show(self, screen: Screen[None]) -> None:
+        below = [each for each in self.screen_stack if type(each) is type(screen)]
+        if not below:
+            await self.push_screen(screen)
+        while below and self.screen is not below[0]:  # it is there already: come back to it
+            await self.pop_screen()
 
     @on(commands.Lock)
     async def _lock_now(self, command: commands.Lock) -> None:

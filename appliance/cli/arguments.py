@@ -12,6 +12,7 @@ from appliance.clean import clean_line
 from appliance.cli import audit, commands, copies, keys
 from appliance.cli.output import Options
 from appliance.config import Config
+from appliance.errors import UsageError
 
 CIPHERS = ("sqlcipher", "aegis", "chacha20")
 Command = Callable[[Options, Config], int]
@@ -21,7 +22,10 @@ class _Parser(argparse.ArgumentParser):
     """Repeats arguments cleaned: `add *` on somebody's medium passes file names that begin with "--"."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(clean_line(message))
+        raise UsageError(clean_line(message)[:1].upper() + clean_line(message)[1:] + ".", hint=self._how())
+
+    def _how(self) -> str:
+        return f"See `{self.prog} --help`. Nothing was done."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,7 +58,7 @@ def _documents(group: Any) -> None:
     add = _command(group, "add", commands.add, "put documents or folders of them into the vault")
     add.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     ask = _command(group, "ask", commands.ask, "ask one question; '-' reads questions from stdin, one a line")
-    ask.add_argument("question")
+    ask.add_argument("question", nargs="+", help="quotation marks are not needed")
     _command(group, "list", commands.listing, "list the documents")
     show = _command(group, "show", commands.show, "print the stored text of a document")
     show.add_argument("document", help="its name or id")
@@ -99,10 +103,11 @@ def _audit(group: Any) -> None:
     verify.add_argument(
         "--checkpoint",
         type=Path,
-        action="append",
+        nargs="+",
+        action="extend",
         default=[],
         metavar="FILE",
-        help="a checkpoint that was kept outside",
+        help="checkpoints that were kept outside",
     )
     show = _command(group, "show", audit.show, "print the last entries, with a credential their content")
     _log(show)

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from appliance import render
+from appliance.clean import clean_line
 from appliance.cli.asking import chosen, contents, must_exist, typed, unlocked
-from appliance.cli.output import Options, narrate, print_json, show_report
+from appliance.cli.output import CHECK_FAILED, Options, narrate, print_json, show_report
 from appliance.client import Client
 from appliance.config import Config
 from appliance.secret import Secret
+from appliance.types import Report
 
 
 def verify(options: Options, settings: Config) -> int:
     """Check the log, every MAC of it where a credential is given."""
     _must_be_there(options, settings)
     with Client(settings) as client, _words(options) as words:
-        found = client.audit_verify(
-            options.vault,
-            log=options.log,
-            checkpoints=options.checkpoint,
-            credential=options.credential,
-            words=words,
-        )
+        found = _log(client, options, words, checkpoints=options.checkpoint)
     return show_report(found, options)
 
 
@@ -34,11 +31,14 @@ def show(options: Options, settings: Config) -> int:
         found = client.audit_show(
             options.vault, log=options.log, last=options.last, credential=options.credential, words=words
         )
+        bad = [check for check in _log(client, options, words).checks if not check.ok]
     if options.json:
-        print_json({"entries": list(found)})
+        print_json({"entries": list(found), "sound": not bad})
     else:
         print(render.entries(found), end="")
-    return 0
+    for check in bad:
+        narrate(f"BAD  {check.name}: {clean_line(check.detail)}")
+    return CHECK_FAILED if bad else 0
 
 
 def checkpoint(options: Options, settings: Config) -> int:
@@ -87,6 +87,14 @@ def reviewer(options: Options, settings: Config) -> int:
         "Compare the fingerprint with theirs by voice. They can read no document."
     )
     return 0
+
+
+def _log(
+    client: Client, options: Options, words: Secret | None, *, checkpoints: Sequence[Path] = ()
+) -> Report:
+    return client.audit_verify(
+        options.vault, log=options.log, checkpoints=checkpoints, credential=options.credential, words=words
+    )
 
 
 def _must_be_there(options: Options, settings: Config) -> None:

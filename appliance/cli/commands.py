@@ -13,7 +13,7 @@ from appliance.cli.asking import given, must_exist, new_passphrase, unlocked
 from appliance.cli.output import Options, finished, followed, narrate, print_json, show_report
 from appliance.client import Client
 from appliance.config import Config
-from appliance.errors import ApplianceError, UsageError
+from appliance.errors import ApplianceError, UsageError, VaultExists
 from appliance.ingest.walk import readable
 from appliance.types import Answer, Answered, Document, EvidenceFound
 
@@ -27,9 +27,9 @@ def init(options: Options, settings: Config) -> int:
         raise UsageError(
             "A vault begins with a passphrase.", hint="`appliance keys add` lets others open it."
         )
-    (settings.home / "vaults").mkdir(
-        mode=0o700, parents=True, exist_ok=True
-    )  # all that a worker may write to
+    if settings.vault_folder(options.vault).exists():
+        raise VaultExists(f"There is a vault {options.vault!r} already.")
+    (settings.home / "vaults").mkdir(mode=0o700, parents=True, exist_ok=True)  # all a worker may write to
     with Client(settings) as client, new_passphrase(options) as secret:
         client.init(options.vault, secret, cipher=options.cipher)
     folder = settings.vault_folder(options.vault)
@@ -53,14 +53,23 @@ def add(options: Options, settings: Config) -> int:
 
 def ask(options: Options, settings: Config) -> int:
     """Answer one question, or one a line from stdin."""
+    # What is not UTF-8 in an argument reaches Python as half characters, which no JSON may hold.
+    asked = os.fsencode(" ".join(options.question)).decode("utf-8", "replace").strip()
+    if not asked:
+        raise UsageError("There is no question.", hint="Ask one, or give '-' to read questions from stdin.")
     with unlocked(options, settings) as client:
-        if options.question == "-":
-            answers = [_ask_one(client, line.strip(), options) for line in sys.stdin if line.strip()]
+        if asked == "-":
+            answers = [_asked_aloud(client, line.strip(), options) for line in sys.stdin if line.strip()]
         else:
-            # What is not UTF-8 in an argument reaches Python as half characters, which no JSON may hold.
-            question = os.fsencode(options.question).decode("utf-8", "replace")
-            answers = [_ask_one(client, question, options)]
+            answers = [_ask_one(client, asked, options)]
     return NOT_IN_DOCUMENTS if any(given.abstained for given in answers) else 0
+
+
+def _asked_aloud(client: Client, question: str, options: Options) -> Answer:
+    """Answer one of several questions, which stands above its answer."""
+    if not options.json:
+        print(f"? {clean_line(question)}", flush=True)
+    return _ask_one(client, question, options)
 
 
 def _ask_one(client: Client, question: str, options: Options) -> Answer:

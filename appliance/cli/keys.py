@@ -129,6 +129,9 @@ def erase(options: Options, settings: Config) -> int:
     return 0
 
 
+_TRIES = 3
+
+
 class _New:
     """A secret that did not exist before, as `keys add KIND` names it; wiped on close."""
 
@@ -156,10 +159,7 @@ def _new_pair(options: Options) -> Secret:
 
 def _new_code(_: Options) -> Secret:
     """Show a recovery code once, and take it only when it was typed back."""
-    from appliance.vault.factors import (
-        generate_recovery_code,
-        read_recovery_code,
-    )  # loads `cryptography`, which only this needs here
+    from appliance.vault.factors import generate_recovery_code  # loads `cryptography`, needed only here
 
     code = generate_recovery_code()
     if not sys.stdin.isatty():
@@ -167,12 +167,23 @@ def _new_code(_: Options) -> Secret:
     narrate(
         f"Write this down and keep it apart from the machine; it is shown only now:\n\n  {code.decode()}\n"
     )
+    for _attempt in range(_TRIES):
+        if _typed_back(code):
+            return Secret.recovery_code(code)
+        narrate("That is not the code above.")
+    raise UsageError("No slot was made: the code was not typed back.", hint="Throw this code away.")
+
+
+def _typed_back(code: bytearray) -> bool:
+    from appliance.vault.factors import read_recovery_code  # as above
+
     words = typed(None, "Type it back: ")
-    same = read_recovery_code(words) == read_recovery_code(code)
-    wipe(words)
-    if not same:
-        raise UsageError("That is not the code above; nothing was changed.", hint="Run the command again.")
-    return Secret.recovery_code(code)
+    try:
+        return read_recovery_code(words) == read_recovery_code(code)
+    except UsageError:  # mistyped
+        return False
+    finally:
+        wipe(words)
 
 
 _MAKERS = {

@@ -14,14 +14,18 @@ from appliance import config, sandbox
 from appliance.clean import clean_line
 from appliance.cli.arguments import parser
 from appliance.cli.output import Options, narrate, print_json
-from appliance.errors import ApplianceError, Cancelled, unexpected
+from appliance.errors import ApplianceError, Cancelled, UsageError, unexpected
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (the table is in README.md and errors.py)."""
     _ready_streams()
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        try:
+            options = parser().parse_args(words)
+        except UsageError as error:
+            return _failed(error, Options(json="--json" in words))
         return _guarded(options)
     except OSError as error:  # mostly our own output: a closed pipe, a full disk
         _silence()

@@ -221,8 +221,10 @@ def remove_slot(folder: Path, key: DataKey, number: int) -> None:
         write(folder, key.signed(slot_rules.without_slot(current(folder, key), number)))
 
 
-def renew_slot(folder: Path, key: DataKey, secret: Secret, *, kdf: Kdf, clock: Clock) -> None:
-    """Make the slot that `secret` opens anew at another cost, with its number and kind; `secret` is wiped.
+def renew_slot(folder: Path, key: DataKey, secret: Secret, *, kdf: Kdf, clock: Clock) -> Kdf:
+    """Make the slot that `secret` opens as dear as `kdf`; return its cost, never a cheaper one than before.
+
+    Its number and kind stay. `secret` is wiped.
 
     Raises:
         WrongSecret: it opens no slot.
@@ -232,10 +234,17 @@ def renew_slot(folder: Path, key: DataKey, secret: Secret, *, kdf: Kdf, clock: C
     try:
         with copies.changing(folder):
             file, now = current(folder, key), int(clock().timestamp())
-            number = _opened_by(file, secret).number
-            slot = key.slot_for(file, secret, number=number, kdf=kdf, now=now)
-            others = tuple(other for other in file.slots if other.number != number)
+            old = _opened_by(file, secret)
+            if (
+                keyfile.allowed(kdf)
+                and isinstance(old, Slot)
+                and old.kdf.memory * old.kdf.passes >= kdf.memory * kdf.passes
+            ):
+                return old.kdf
+            slot = key.slot_for(file, secret, number=old.number, kdf=kdf, now=now)
+            others = tuple(other for other in file.slots if other.number != old.number)
             write(folder, key.signed(slot_rules.with_slot(replace(file, slots=others), slot)))
+            return kdf
     finally:
         secret.wipe()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance import durable
-from appliance.errors import AuditDamaged, StorageFull
+from appliance.errors import AuditDamaged, StorageFull, UsageError
 from appliance.vault import entry
 from appliance.vault.entry import MAX_LINE, START, STATE_BYTES, Entry, Fault, State
 from appliance.vault.trail import Next, Tail
@@ -23,6 +23,7 @@ KEY: Final = "audit.key"
 _BLOCK: Final = 1 << 16
 _MAX_SKIPPED: Final = 64
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
@@ -33,6 +34,12 @@ def translated() -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise StorageFull("No room left to write the audit log.") from error
+        if error.errno in _REFUSED:
+            raise UsageError(
+                f"The vault's folder cannot be written to: {error.strerror}.",
+                hint="Nothing is damaged, but what cannot be recorded is not done. Copy the folder to a "
+                "medium that can be written to, or look at its permissions.",
+            ) from error
         raise AuditDamaged(f"The audit log cannot be used: {error.strerror}.") from error
 
 

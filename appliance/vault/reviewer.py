@@ -28,9 +28,10 @@ from appliance.vault.keyfile import DEFAULT_KDF, Kdf, allowed
 PUBLIC_BYTES: Final = hybrid.PUBLIC_BYTES + 32
 MAX_FILE_BYTES: Final = 4096
 _PRIVATE_BYTES: Final = hybrid.PRIVATE_BYTES + 32
-_TITLE_PUBLIC: Final = b"appliance reviewer's public key 1\n"
-_TITLE_PLAIN: Final = b"appliance reviewer's private key 1\n"
-_TITLE_LOCKED: Final = b"appliance reviewer's private key 1, under a passphrase\n"
+TITLE_PUBLIC: Final = b"appliance reviewer's public key 1\n"
+TITLE_PRIVATE: Final = b"appliance reviewer's private key 1"
+_TITLE_PLAIN: Final = TITLE_PRIVATE + b"\n"
+_TITLE_LOCKED: Final = TITLE_PRIVATE + b", under a passphrase\n"
 _LOCK: Final = struct.Struct(">III16s12s144s")
 _LOCK_OPEN: Final = 12 + 16
 
@@ -62,11 +63,11 @@ class ReviewerPublic:
         Raises:
             AuditDamaged: it is not exactly what `generate` writes.
         """
-        return cls(_unarmoured(data, _TITLE_PUBLIC))
+        return cls(_unarmoured(data, TITLE_PUBLIC))
 
     def text(self) -> bytes:
         """Return the contents of its file."""
-        return _armoured(_TITLE_PUBLIC, self.raw)
+        return _armoured(TITLE_PUBLIC, self.raw)
 
     def seal(self, plaintext: bytes, info: bytes) -> bytes:
         """Return `plaintext` under HPKE (RFC 9180, ML-KEM-768 with X25519), bound to `info`; +1,136 bytes.

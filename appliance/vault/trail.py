@@ -343,13 +343,19 @@ def _reported(seen: Examination) -> Iterator[Check]:
     yield _check(seen, "audit log marks", ("mark", "sealed"), "nothing was ever lost or made anew")
     unchecked = "not checked: needs the vault's key or a reviewer's credential"
     yield _check(
-        seen, "audit log MACs", ("mac",), unchecked if checks is None else f"{checks} of {seen.entries} fit"
+        seen, "audit log MACs", ("mac",), unchecked if checks is None else _fitting(checks, seen.entries)
     )
     without = "none given: a rewrite by who holds the vault's key, or a copy cut short, would not be noticed"
     if seen.known:
         without = "none given, but what the store remembers is there"
     passed = f"{seen.reached} of {len(seen.checkpoints)} agree" if seen.checkpoints else without
     yield _check(seen, "audit log checkpoints", ("checkpoint",), passed)
+
+
+def _fitting(checked: int, entries: int) -> str:
+    """Say how many MACs fit; a reviewer's credential knows none from before it was let in."""
+    older = entries - checked
+    return f"all {checked} fit" + (f"; {older} entries are older than this credential" if older else "")
 
 
 def _chained(seen: Examination) -> str:

@@ -70,17 +70,13 @@ def test_no_secret_can_be_given_on_the_command_line_or_in_the_environment() -> N
 def test_a_group_without_a_command_says_which_there_are(
     word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        cli.main([word])
-    assert ended.value.code == 2
+    assert cli.main([word]) == 2
     assert "COMMAND" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "two", "\u0663"])
 def test_how_many_entries_is_a_number_from_one_on(number: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["audit", "show", "--last", number])
-    assert ended.value.code == 2
+    assert cli.main(["audit", "show", "--last", number]) == 2
     assert "is not a number from 1 on" in capsys.readouterr().err or number == "-3"
 
 

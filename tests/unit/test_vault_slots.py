@@ -405,3 +405,11 @@ def test_the_ceiling_of_a_key_file_is_what_eight_officers_need():
         file = slots.with_slot(file, keyfile.Escrow(number, 0, bytes([number]) * 1216, bytes(1168)))
     assert len(keyfile.encode(file)) == keyfile.MAX_BYTES
     assert CEILING.memory == GIB
+
+
+def test_a_slot_never_becomes_cheaper(tmp_path, all_five):
+    dear = Kdf(FLOOR.memory, FLOOR.passes + 1, FLOOR.lanes)
+    assert keys.renew_slot(tmp_path, all_five, _given("key_file"), kdf=dear, clock=noon) == dear
+    before = (tmp_path / "keys").read_bytes()
+    assert keys.renew_slot(tmp_path, all_five, _given("key_file"), kdf=FLOOR, clock=noon) == dear
+    assert (tmp_path / "keys").read_bytes() == before
