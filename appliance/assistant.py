@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from appliance import models
 from appliance.config import Config
 from appliance.custody import attempt, now
-from appliance.errors import Cancelled, GeneratorDied, ModelMissing
+from appliance.errors import AuditDamaged, Cancelled, GeneratorDied, ModelMissing
 from appliance.generate.cell import CellGenerator
 from appliance.generate.check import Checked, check, quoted, to_the_point
 from appliance.generate.llm import Generator
@@ -189,7 +189,9 @@ class Assistant:
         """
         folder, again = config.vault_folder(name), secret.copy()
         try:
-            with attempt(folder, stop=stop), unlocked(folder, secret, alone=True) as key:
+            with attempt(folder, stop=stop) as log, unlocked(folder, secret, alone=True) as key:
+                with suppress(AuditDamaged):  # it may be the log that is to be repaired
+                    log.record("repair", "begun")
                 reanchor(folder, key, clock=now).close()
             store = open_vault(folder, again, clock=now)  # others may have it open from here on
         finally:

@@ -27,7 +27,7 @@ from appliance.types import Checking, Rewritten, SlotInfo
 from appliance.vault import factors, keys, rewrite
 from appliance.vault.audit import AuditLog
 from appliance.vault.cost import calibrate
-from appliance.vault.erasure import erase, refuse_erased
+from appliance.vault.erasure import erase, finish_erasure, refuse_erased
 from appliance.vault.keyfile import DEFAULT_KDF, Cipher, Kdf
 from appliance.vault.keys import DataKey
 from appliance.vault.trail import delay_s
@@ -50,6 +50,7 @@ def attempt(folder: Path, *, stop: threading.Event) -> Iterator[AuditLog]:
         Cancelled: `stop` was set before the secret was tried.
     """
     with durable.translated():
+        finish_erasure(folder)
         refuse_erased(folder)
         log = AuditLog.open(folder, now)
         if stop.wait(delay_s(log.failures())):
@@ -199,7 +200,7 @@ def destroy(folder: Path) -> dict[str, object]:
     with durable.translated():
         refuse_erased(folder)
     log = AuditLog.open(folder, now)
-    with suppress(AuditDamaged):  # a lost log must keep nobody from this; erased.json is a record as well
+    with suppress(ApplianceError):  # a lost log, a full disk must keep nobody from this; the record stays
         log.record("erase", "begun")
     try:
         return erase(folder, clock=now)

@@ -6,9 +6,9 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,7 @@ def translated() -> Iterator[None]:
         if error.errno in FULL:
             raise StorageFull("No room left to write the vault.") from error
         raise UsageError(
-            f"The vault's folder cannot be used: {error.strerror}.",
+            f"The vault's folder cannot be used: {error.strerror or type(error).__name__}.",
             hint="Check its permissions, and where APPLIANCE_HOME leads.",
         ) from error
 
@@ -72,21 +72,62 @@ def supersede(path: Path, data: bytes) -> None:
     Raises:
         StorageFull: no room; `path` is as it was.
     """
-    with path.open("r+b", buffering=0) if path.exists() else contextlib.nullcontext() as old:
+    try:
+        old = open_regular(path, os.O_RDWR)
+    except (FileNotFoundError, UsageError):
         replace(path, data)
-        if old is not None:
-            _blank(old)
+        return
+    try:
+        replace(path, data)
+        _blank(old, links=0)  # `replace` took its name
+    finally:
+        os.close(old)
 
 
 def shred(path: Path) -> None:
     """Overwrite the file at `path` with zeros, in place and durably, then remove it; none there is no error.
 
-    It cannot promise that the disk overwrites in place (flash, copy-on-write, snapshots), nor reach copies.
+    Of what is no regular file, or has another name too, only this name goes: a planted link must not lead to
+    somebody's documents. It cannot promise that the disk overwrites in place (flash, copy-on-write,
+    snapshots), nor reach copies.
     """
-    if path.exists():
-        with path.open("r+b", buffering=0) as file:
-            _blank(file)
+    with contextlib.suppress(UsageError):
+        try:
+            descriptor = open_regular(path, os.O_RDWR)
+        except FileNotFoundError:
+            return
+        try:
+            _blank(descriptor, links=1)
+        finally:
+            os.close(descriptor)
+    if not path.is_dir() or path.is_symlink():
         path.unlink()
+
+
+def open_regular(path: Path, flags: int, mode: int = 0o600) -> int:
+    """Open a file of ours: never through a link, and without waiting for a pipe that was put in its place.
+
+    Raises:
+        UsageError: there is something else in its place.
+    """
+    what = f"{path.name} in the vault's folder is no regular file."
+    hint = "Somebody put it there. Nothing was changed; move it away and try again."
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise UsageError(what, hint=hint) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UsageError(what, hint=hint)
+    return descriptor
+
+
+def set_aside(path: Path) -> None:
+    """Rename what is no regular file and lies where one of ours belongs: it must not keep the owner out."""
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        path.rename(path.with_name(f"{path.name}.strange-{secrets.token_hex(4)}"))
 
 
 def require_room(folder: Path, needed: int) -> None:
@@ -107,9 +148,12 @@ def _mebibytes(size: int) -> int:
     return -(-size // (1 << 20))
 
 
-def _blank(file: FileIO) -> None:
-    file.write(bytes(os.fstat(file.fileno()).st_size))
-    os.fsync(file.fileno())
+def _blank(descriptor: int, *, links: int) -> None:
+    """Overwrite a file with zeros unless it has more names than it should: those are somebody else's."""
+    found = os.fstat(descriptor)
+    if found.st_nlink <= links:
+        os.pwrite(descriptor, bytes(found.st_size), 0)
+        os.fsync(descriptor)
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -20,8 +20,10 @@ from appliance.types import (
     Added,
     Answered,
     Check,
+    Delta,
     Document,
     Event,
+    EvidenceFound,
     FileDone,
     Passage,
     Report,
@@ -121,8 +123,14 @@ class Journal:
 
     def asking(self, question: str, events: Iterator[Event]) -> Iterator[Event]:
         """Yield `events`; the question is on record before its passages are seen, the answer before it is."""
-        with self._failing("ask", {"question": question}):
+        seen = {"question": question}
+        with self._failing("ask", seen):
             for event in events:
+                # Shown before the answer is checked: on record with the question where it is stopped halfway.
+                if isinstance(event, EvidenceFound):
+                    seen["quote"] = event.evidence.quote
+                elif isinstance(event, Delta):
+                    seen["draft"] = seen.get("draft", "") + event.text
                 if isinstance(event, Retrieved):
                     leaves = self._leaves(event.passages)
                     self.record("ask", "ok", chunks=leaves, content={"question": question})
@@ -204,12 +212,13 @@ class Journal:
     def _go_on(self, known: Memory, *, accept: bool, restored: bool) -> None:
         position = known.position()
         if accept:
-            self._log.repair(bytes.fromhex(known.seed), vault=self._store.vault)
+            self._log.repair(bytes.fromhex(known.seed), vault=self._store.vault, known=position)
             self.record("repair", "accepted")
         elif position is not None and not self._log.holds(position):
             raise AuditDamaged("The audit log is not the one that this vault knows: entries are missing.")
         else:
-            self._log.repair(bytes.fromhex(known.seed), vault=self._store.vault, restored=restored)
+            seed, vault = bytes.fromhex(known.seed), self._store.vault
+            self._log.repair(seed, vault=vault, restored=restored, known=position)
 
     def _changed(self, config: str) -> None:
         """Record that program or settings are others than last time: before that is forgotten by a crash."""
@@ -225,7 +234,8 @@ class Journal:
 
     def _keep(self, memory: Memory) -> None:
         last = self._log.last()
-        memory = replace(memory, at=last and (last[0], last[1].hex()))
+        if last is not None:  # a line of rubbish at its end is no reason to forget how far it had come
+            memory = replace(memory, at=(last[0], last[1].hex()))
         self._store.set_setting(AUDIT, json.dumps(asdict(memory)))
 
     @contextmanager

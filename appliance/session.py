@@ -145,7 +145,8 @@ class Session:
         try:
             yield from _told(lambda tell: custody.restore(Path(source), secret, folder, tell=tell, stop=stop))
             # Once, so that the log goes on where the backup's ended, and says why.
-            Assistant.unlock(self._config, vault, again, self._engines, stop=stop, restored=True).close()
+            whole = threading.Event()  # it is there, so a stop comes too late
+            Assistant.unlock(self._config, vault, again, self._engines, stop=whole, restored=True).close()
         finally:
             again.wipe()
 

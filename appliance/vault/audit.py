@@ -154,7 +154,9 @@ class AuditLog:
         )
         return checkpoint.make(point, key=state.key, signing=state.signing)
 
-    def repair(self, seed: bytes, *, vault: bytes, restored: bool = False) -> Fault | None:
+    def repair(
+        self, seed: bytes, *, vault: bytes, restored: bool = False, known: At | None = None
+    ) -> Fault | None:
         """Make the state anew where it is not what `seed` says it should be, record it, say what was wrong.
 
         To be called after every unlock; 2 microseconds an entry where nothing is wrong. A vault that was just
@@ -165,6 +167,9 @@ class AuditLog:
         """
         with logfile.translated(), logfile.locked(self._folder) as descriptor:
             tail, after = _look(descriptor, self._folder)
+            if known is not None and after.n > known[0] + entry.MAX_JUMP:
+                # A forged line with a huge number: its keys would take hours, and no number would be left.
+                after = Next(known[0] + 1, None, "wrong")
             right = State(after.n, vault, tail.head, b"", entry.signing_key(seed))
             right = replace(right, key=entry.next_key(entry.first_key(seed), after.n))
             if after.state == right and after.fault is None:
@@ -191,8 +196,8 @@ class AuditLog:
         with logfile.translated(), logfile.reading(self._folder / LOG) as log, logfile.shared(log):
             for line in logfile.backwards(log, os.fstat(log).st_size, limit=os.fstat(log).st_size):
                 found = logfile.parsed(line)
-                if found is not None and found.n <= known[0]:
-                    return found.n == known[0] and entry.line_hash(line) == known[1]
+                if found is not None and found.n == known[0] and entry.line_hash(line) == known[1]:
+                    return True
         return False
 
     def fault(self) -> Fault | None:

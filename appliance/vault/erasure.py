@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from appliance import durable
-from appliance.errors import VaultErased, VaultMissing
+from appliance.errors import UsageError, VaultErased, VaultMissing
 from appliance.vault.keys import Clock
 from appliance.vault.lease import Lease, sole
 
 RECORD: Final = "erased.json"
+_MOST: Final = 1 << 16
 _NOT_PROMISED: Final = (
     "Copies and backups made before are not reached: whoever has one and its secret can open it.",
     "A disk that does not overwrite in place (flash, SSD), a file system that copies on write, or a snapshot "
@@ -37,6 +40,7 @@ def erase(folder: Path, *, clock: Clock) -> dict[str, Any]:
         VaultMissing: there is none, or it was erased before.
         VaultBusy: it is open somewhere.
     """
+    finish_erasure(folder)
     refuse_erased(folder)
     lease = sole(folder)
     try:
@@ -55,24 +59,34 @@ def erase(folder: Path, *, clock: Clock) -> dict[str, Any]:
 
 
 def refuse_erased(folder: Path) -> None:
-    """Check that there is a vault at `folder` that was not erased; finish an erasure that a crash cut off.
+    """Check that there is a vault at `folder` that was not erased. Nothing is changed.
 
     Raises:
         VaultMissing: there is none.
         VaultErased: it was erased; the message says when.
+        UsageError: there is a record that is none of ours.
     """
     if not folder.is_dir():
         raise VaultMissing(f"There is no vault {folder.name!r}.")
-    if not (folder / RECORD).exists():
+    record = _read(folder)
+    if record is not None:
+        raise VaultErased(f"The vault {folder.name!r} was erased on purpose at {_when(record)}.")
+
+
+def finish_erasure(folder: Path) -> None:
+    """Finish an erasure that a crash cut off, where the record is one that `erase` wrote.
+
+    Only for a vault's own folder: a backup, or what is called one, is only read.
+    """
+    record = _read(folder) if folder.is_dir() else None
+    if record is None or record["finished"]:
         return
     lease = Lease(folder)
     try:
-        record = _read(folder)
-        if not record.get("finished") and lease.alone():
-            record = _finish(folder, record)
+        if lease.alone():
+            _finish(folder, record)
     finally:
         lease.close()
-    raise VaultErased(f"The vault {folder.name!r} was erased on purpose at {_when(record)}.")
 
 
 def _finish(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
@@ -88,24 +102,40 @@ def _finish(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _files(folder: Path, patterns: tuple[str, ...]) -> list[str]:
-    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    return sorted(str(path.relative_to(folder)) for path in found)
+    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    return sorted(str(path.relative_to(folder)) for path in found if stat.S_ISREG(path.lstat().st_mode))
 
 
 def _when(record: dict[str, Any]) -> str:
-    try:
-        return datetime.fromisoformat(record["erased"]).isoformat(" ", "seconds")
-    except (KeyError, TypeError, ValueError):
-        return "a time that cannot be read"
+    return datetime.fromisoformat(record["erased"]).isoformat(" ", "seconds")
 
 
 def _write(folder: Path, record: dict[str, Any]) -> None:
     durable.replace(folder / RECORD, (json.dumps(record, indent=2) + "\n").encode())
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> dict[str, Any] | None:
+    """Return the record, None where there is none.
+
+    Raises:
+        UsageError: it is not one that `erase` writes. An empty file that a failed copy left must not be taken
+            for the wish to destroy the keys.
+    """
     try:
-        record = json.loads((folder / RECORD).read_bytes())
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
+        descriptor = durable.open_regular(folder / RECORD, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(_MOST)
+    try:
+        record = json.loads(data)
+        datetime.fromisoformat(record["erased"])
+        names = [*record["overwritten_and_removed"], *record["removed"]]
+        if type(record["finished"]) is bool and all(type(name) is str for name in names):
+            return dict(record)
+    except (ValueError, KeyError, TypeError, IndexError):
+        pass
+    raise UsageError(
+        f"There is a file {RECORD} in the vault's folder that is no record of an erasure.",
+        hint="Nothing was changed. If nobody erased this vault, move that file away.",
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -15,13 +17,14 @@ from appliance import durable
 from appliance.errors import VaultBusy, VaultExists
 from appliance.secret import Secret
 from appliance.vault import keys, store
-from appliance.vault.erasure import refuse_erased
+from appliance.vault.erasure import finish_erasure, refuse_erased
 from appliance.vault.keyfile import DEFAULT_KDF, Cipher, Kdf
 from appliance.vault.keys import Clock, DataKey
 from appliance.vault.lease import Lease, sole
 from appliance.vault.store import Store
 
 WAL: Final = f"{store.FILE}-wal"
+_CRUMB: Final = re.compile(r"\.[a-z.]+\.[0-9a-f]{8}\.tmp")
 NEXT: Final = "next"
 """Where a rewrite builds the new store and its anchor (FORMAT.md, "Rewriting")."""
 
@@ -81,6 +84,7 @@ def unlocked(folder: Path, secret: Secret, *, alone: bool = False) -> Iterator[D
     with ExitStack() as undo:
         undo.callback(secret.wipe)
         with durable.translated():
+            finish_erasure(folder)
             refuse_erased(folder)
             lease = sole(folder) if alone else _leased(folder)
             undo.callback(lease.close)
@@ -115,13 +119,16 @@ def settle(folder: Path, key: DataKey) -> None:
     place; if the old one is, the rewrite never happened.
     """
     new = folder / NEXT
+    if new.is_symlink():
+        new.unlink()  # none of ours
     if not new.is_dir():
         return
-    if _belongs(new, key):
+    # The old store is asked first: the bytes that tell are public, and a stub with them could be planted.
+    if _belongs(folder, key):
+        keys.write(folder, keys.current(folder, key))
+    elif _belongs(new, key):
         keys.write(folder, keys.current(folder, key))
         _install(new, folder)
-    elif _belongs(folder, key):
-        keys.write(folder, keys.current(folder, key))
     else:
         return  # neither: whatever this is, opening says so, and nothing of it is thrown away
     shutil.rmtree(new)
@@ -151,16 +158,19 @@ def _belongs(folder: Path, key: DataKey) -> bool:
 def _leased(folder: Path) -> Lease:
     """Return a lease on the vault, unshared where a rewrite has to be settled."""
     lease = Lease(folder)
-    crumbs = list(folder.glob(".*.tmp"))
-    unsettled = (folder / NEXT).exists()
-    if not (crumbs or unsettled):
-        return lease
-    alone = lease.alone()
-    if unsettled and not alone:
+    try:
+        crumbs = [path for path in folder.glob(".*.tmp") if _CRUMB.fullmatch(path.name)]
+        unsettled = os.path.lexists(folder / NEXT)
+        if not (crumbs or unsettled):
+            return lease
+        alone = lease.alone()
+        if unsettled and not alone:
+            raise VaultBusy("Another process is opening the vault.", hint="Try again in a moment.")
+        for crumb in crumbs if alone else ():
+            durable.shred(crumb)  # a killed `durable.replace` left it: maybe a whole key file
+    except BaseException:
         lease.close()
-        raise VaultBusy("Another process is opening the vault.", hint="Try again in a moment.")
-    for crumb in crumbs if alone else ():
-        durable.shred(crumb)  # a killed `durable.replace` left it: maybe a whole key file
+        raise
     return lease
 
 
@@ -200,7 +210,7 @@ def _publish(temporary: Path, folder: Path) -> None:
 
 def _sweep(folder: Path) -> None:
     """Remove what killed creations of this vault left; a living one holds a lock on its own."""
-    for left in folder.parent.glob(f".{folder.name}.*.making"):
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.making"):
         descriptor = _lock(left)
         if descriptor is not None:
             shutil.rmtree(left, ignore_errors=True)

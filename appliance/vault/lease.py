@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from appliance import durable
 from appliance.errors import VaultBusy
 
 LOCK: Final = "open.lock"
@@ -21,7 +22,8 @@ class Lease:
         Raises:
             VaultBusy: another process has it alone.
         """
-        self._descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        durable.set_aside(folder / LOCK)
+        self._descriptor = durable.open_regular(folder / LOCK, os.O_RDONLY | os.O_CREAT)
         if not self._lock(fcntl.LOCK_SH):
             self.close()
             raise VaultBusy("Another process is rewriting the vault.")

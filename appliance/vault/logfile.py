@@ -115,6 +115,7 @@ def backwards(log: int, size: int, *, limit: int) -> Iterator[bytes]:
         step = min(_BLOCK, at)
         at -= step
         held, *pieces = (os.pread(log, step, at) + held).split(b"\n")
+        held = held[-MAX_LINE - 1 :]  # longer is no entry: a log stretched with zeros must not eat the memory
         for piece in [*reversed(pieces), *([held] if at == 0 else [])]:
             yield piece + ending
             ending = b"\n"

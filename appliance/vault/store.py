@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from appliance import durable
 from appliance.errors import StoreDamaged, UsageError, VaultBusy, VaultExists
 from appliance.secret import wipe
 from appliance.types import Check, Chunk, Document, Draft, Matrix
@@ -89,12 +90,15 @@ def reanchor(folder: Path, key: DataKey, *, clock: Clock) -> Store:
     Raises:
         StoreDamaged: it is missing, not of this key, or its parts do not agree with each other.
     """
+    durable.set_aside(folder / ANCHOR)
     _check_file(folder, key)
     return _opened(folder, key, clock, begin=Store.reanchor)
 
 
 def _check_file(folder: Path, key: DataKey) -> None:
     path = folder / FILE
+    for name in (f"{FILE}-wal", f"{FILE}-shm"):
+        durable.set_aside(folder / name)  # a folder in its place would keep the owner out
     if not path.is_file():
         raise StoreDamaged(f"The store of the vault {folder.name!r} is missing.")
     with path.open("rb") as file:
@@ -375,7 +379,8 @@ class Store(Library):
 
 def _locked(path: Path) -> int:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        durable.set_aside(path)
+        descriptor = durable.open_regular(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise UsageError(
             f"The vault cannot be locked for writing: {error.strerror}.",

@@ -80,7 +80,9 @@ def follow(tail: Tail, state: State | Fault) -> Next:
     if not isinstance(state, State):
         return Next(tail.next, None, state)
     ahead = state.n - tail.next
-    if abs(ahead) > MAX_JUMP:
+    if ahead < -MAX_JUMP:  # a forged line with a huge number
+        return Next(state.n, state, "wrong")
+    if ahead > MAX_JUMP:
         return Next(tail.next, None, "wrong")
     if ahead > 0:
         return Next(state.n, state, "ahead")
