@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 LLAMA := -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama_cpp_INCLUDE=$(abspath requirements/llama.cmake)
 MAKES_MODELS := $(addprefix scripts/,fetch.py convert.py gguf.py quantize.py install.py runs/models.sh)
 
-.PHONY: help run test models install dev clean
+.PHONY: help run test security sbom models install dev clean
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
 
@@ -24,6 +24,12 @@ run: models ## install, build the default models, make the demo vault, open it
 
 test: models $(VENV)/.dev ## install, then check and test everything
 	@scripts/runs/test.sh
+
+security: models $(VENV)/.dev ## try every row of the security checklist, as a reviewer would (half an hour)
+	@$(BIN)/python -m tests.security
+
+sbom: $(VENV)/.dev ## write appliance/sbom.json anew: what the program is made of, and its cryptography
+	@$(BIN)/python -m scripts.sbom
 
 install: $(VENV)/.run ## only install
 models: $(MODELS)/.built ## install and build the default models
