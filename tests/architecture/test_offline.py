@@ -43,7 +43,8 @@ def test_local_sockets_still_work() -> None:
 
 def test_the_command_line_refuses_itself_the_network_before_anything_else() -> None:
     code = (
-        "import socket, sys\nfrom appliance.cli import main as cli\nsys.argv = ['appliance']\ncli.main(['tui'])\n"
+        "import socket, sys\nfrom appliance.cli import main as cli\n"
+        "sys.argv = ['appliance']\ncli.main(['tui'])\n"
         "try:\n socket.socket(socket.AF_INET)\nexcept PermissionError: print('refused')"
     )
     environment = {"PATH": "/usr/bin", "APPLIANCE_HOME": "/nonexistent"}
