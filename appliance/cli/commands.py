@@ -137,7 +137,7 @@ def remove(options: Options, settings: Config) -> int:
 def verify(options: Options, settings: Config) -> int:
     """Check the store."""
     with unlocked(options, settings) as client:
-        return show_report(followed(client.verify(full=options.full)), options)
+        return show_report(followed(client.verify(full=options.full), client.cancel), options)
 
 
 def models(options: Options, settings: Config) -> int:

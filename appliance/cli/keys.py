@@ -67,7 +67,7 @@ def rotate(options: Options, settings: Config) -> int:
     """Give the vault a new data key, and another cipher where one is named."""
     must_exist(options, settings)
     with Client(settings) as client, given(options, client) as secret:
-        made = followed(client.rotate(options.vault, secret, cipher=options.cipher))
+        made = followed(client.rotate(options.vault, secret, cipher=options.cipher), client.cancel)
     if options.json:
         print_json(render.rewritten_json(made))
     narrate(f"The vault is under a new key ({render.rewritten(made)}).")

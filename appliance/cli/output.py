@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 from appliance import render
@@ -37,16 +38,41 @@ def finished(events: Iterator[Any], options: Options) -> Added:
     return done
 
 
-def followed(events: Iterator[Any]) -> Any:
-    """Draw how far a long call is; return its result."""
+def followed(events: Iterator[Any], cancel: Callable[[], None]) -> Any:
+    """Draw how far a long call is; return its result.
+
+    Ctrl+C calls `cancel`, and what came of that is waited for: a rotation may be past the point of no return,
+    and then what it made has to be told.
+    """
     last = None
-    with closing(_Bar()) as bar:
+    with closing(_Bar()) as bar, ExitStack() as until_here:
         for event in events:
+            if last is None:  # before, nothing was changed, and the call may be half sent
+                until_here.enter_context(_ctrl_c(cancel))
             if isinstance(event, Checking):
                 share = f" {min(event.done / event.total, 1):.0%}" if event.total else ""
                 bar.write(f"{event.name}{share}")
             last = event
     return last
+
+
+@contextmanager
+def _ctrl_c(act: Callable[[], None]) -> Iterator[None]:
+    """Have the first Ctrl+C call `act`; the second is as always."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield  # whoever started us wants something else
+        return
+
+    def once(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        act()
+
+    signal.signal(signal.SIGINT, once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Bar:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,6 +91,31 @@ def test_what_a_slot_is_made_of_is_asked_for_before_a_secret_is(
     assert "needs --" in capsys.readouterr().err
 
 
+def test_ctrl_c_in_a_long_call_waits_for_what_came_of_it() -> None:
+    stops: list[str] = []
+
+    def rotating() -> Iterator[Checking | str]:
+        yield Checking("copy", 1, 2)
+        signal.raise_signal(signal.SIGINT)  # too late: the new key is in place
+        yield "rotated"
+
+    before = signal.getsignal(signal.SIGINT)
+    assert followed(rotating(), lambda: stops.append("cancel")) == "rotated"
+    assert stops == ["cancel"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_second_ctrl_c_does_not_wait() -> None:
+    def hanging() -> Iterator[Checking]:
+        yield Checking("copy", 1, 2)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        yield Checking("copy", 2, 2)
+
+    with pytest.raises(KeyboardInterrupt):
+        followed(hanging(), lambda: None)
+
+
 def test_progress_is_drawn_on_a_terminal_and_taken_away_before_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -102,7 +128,7 @@ def test_progress_is_drawn_on_a_terminal_and_taken_away_before_an_error(
         raise UsageError("no")
 
     with pytest.raises(UsageError):
-        followed(failing())
+        followed(failing(), lambda: None)
     assert written.getvalue() == "\r\x1b[Kcopy 100%\r\x1b[K"
 
 
