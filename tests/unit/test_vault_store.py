@@ -71,10 +71,19 @@ def test_verifying_a_vault_looks_at_both_copies_of_its_key_file(tmp_path):
     opened.close()
 
 
-def test_a_lock_that_cannot_be_taken_is_a_clear_mistake(opened, tmp_path):
+def test_a_folder_in_the_locks_place_keeps_nobody_out(opened, tmp_path):
     (tmp_path / store.LOCK).unlink()
     (tmp_path / store.LOCK).mkdir()
-    with pytest.raises(UsageError, match="locked for writing"), opened.writing():
+    with opened.writing():
+        assert (tmp_path / store.LOCK).is_file()
+
+
+def test_a_lock_that_cannot_be_taken_is_a_clear_mistake(opened, monkeypatch):
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store.durable, "open_regular", refused)
+    with pytest.raises(UsageError, match="locked for writing: Permission denied"), opened.writing():
         pass
 
 
