@@ -58,7 +58,7 @@ def followed(events: Iterator[Any], cancel: Callable[[], None]) -> Any:
 
 @contextmanager
 def _ctrl_c(act: Callable[[], None]) -> Iterator[None]:
-    """Have the first Ctrl+C call `act`; the second is as always."""
+    """Have the first Ctrl+C call `act`; the second is as always. What was done is told without a third."""
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.default_int_handler:
         yield  # whoever started us wants something else
@@ -71,8 +71,10 @@ def _ctrl_c(act: Callable[[], None]) -> Iterator[None]:
     signal.signal(signal.SIGINT, once)
     try:
         yield
-    finally:
+    except BaseException:
         signal.signal(signal.SIGINT, before)
+        raise
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Bar:
