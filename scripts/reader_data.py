@@ -38,6 +38,8 @@ NEGATIVES: Final = {"squad": 0.5, "policy": 0.6}
 """Negatives a positive; 1 where a source is not named."""
 MOST: Final = {"policy": 3000, "fairytale": 2000, "medquad": 1200, "product": 3000}
 """Questions used of a source; all where it is not named."""
+DRAWS: Final = 3
+"""How often each question is drawn for training, each time cut, typed and set beside a negative anew."""
 CROPPED: Final = 0.6
 TITLED: Final = 0.6
 BARE_QUESTION: Final = 0.5
@@ -80,12 +82,14 @@ def main() -> None:
     tokenizer.no_padding()
     options.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
-    found = [
-        each for name in SOURCES for each in examples(_some(name, options.data, options.limit, rng), rng)
+    draws = [
+        [each for name in SOURCES for each in examples(_some(name, options.data, options.limit, rng), rng)]
+        for _ in range(DRAWS)
     ]
     report: dict[str, Any] = {}
     for name, chosen in (("train", False), ("dev", True)):
-        part = [each for each in found if held_out(each.document) == chosen]
+        found = draws[:1] if chosen else draws
+        part = [each for draw in found for each in draw if held_out(each.document) == chosen]
         arrays = tokenized(tokenizer, part, rng, plain=chosen)
         save_file(arrays, options.out / f"{name}.safetensors")
         report[name] = {"examples": len(part), "tokens": len(arrays["tokens"])}

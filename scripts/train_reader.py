@@ -40,7 +40,11 @@ HEADS: Final = 5.0
 """The heads begin at random: they learn at this multiple."""
 WARM: Final = 0.06
 DECAY: Final = 0.01
+DROPOUT: Final = 0.1
+HIDDEN_WORDS: Final = 0.04
+"""The share of words shown as [MASK]. Without both, after two epochs: F1 .79 on the trained, .67 beyond."""
 ROUND_S: Final = 15.0
+_MASK: Final = 103
 _PR_SET_PDEATHSIG: Final = 1
 JUDGED: Final = 600
 JUDGE_EVERY: Final = 16
@@ -78,14 +82,19 @@ def rate(share: float) -> float:
     return share / WARM if share < WARM else max((1 - share) / (1 - WARM), 0.0)
 
 
+def _hidden(tokens: Tensor) -> Tensor:
+    """Return the tokens with a few of the words behind [MASK]."""
+    chosen = (torch.rand(tokens.shape) < HIDDEN_WORDS) & (tokens > _MASK)  # what is below are [CLS], [SEP]...
+    return torch.where(chosen, _MASK, tokens)
+
+
 class Replica:
     """A worker's model with its optimiser, `taken` steps old, as flat vectors where replicas meet."""
 
     def __init__(self, folder: Path, taken: int) -> None:
         torch.manual_seed(SEED)
-        # Less than an epoch or two is trained: without dropout it learns faster, and costs a tenth less.
         shape = read_shape((folder / "config.json").read_bytes())
-        self.model = ReaderModel(shape, load_file(folder / "model.safetensors"))
+        self.model = ReaderModel(shape, load_file(folder / "model.safetensors"), dropout=DROPOUT)
         # Half of all parameters, and the words are known: frozen they cost neither time nor noise.
         self.model.words.weight.requires_grad_(requires_grad=False)
         heads = [*self.model.span.parameters(), *self.model.scores.parameters()]
@@ -105,6 +114,7 @@ class Replica:
 
     def step(self, batch: dict[str, Tensor], factor: float) -> dict[str, float]:
         """Take one step."""
+        batch = batch | {"tokens": _hidden(batch["tokens"])}
         for group in self.optimiser.param_groups:
             group["lr"] = PEAK * factor * group["factor"]
         loss, parts = loss_of(self.model, batch)
