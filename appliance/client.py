@@ -127,6 +127,10 @@ class Client:
         folder = str(backup.absolute()) if backup else ""
         return self._one("slots", vault=vault, backup=folder)  # type: ignore[no-any-return]
 
+    def refused(self, vault: str) -> None:
+        """Record that a device refused to answer for a vault: a failed unlock, though no secret was tried."""
+        self._one("refused", vault=vault)
+
     def add_slot(self, vault: str, secret: Secret, new: Secret) -> int:
         """Let `new` open the vault too; return the number of its slot."""
         secrets = {"secret": secret, "new": new}

@@ -22,7 +22,7 @@ from appliance.errors import (
     UsageError,
     WrongSecret,
 )
-from appliance.secret import Secret, wipe
+from appliance.secret import DEVICE_KINDS, Secret, wipe
 from appliance.types import Checking, Rewritten, SlotInfo
 from appliance.vault import factors, keys, rewrite
 from appliance.vault.audit import AuditLog
@@ -64,6 +64,17 @@ def attempt(folder: Path, *, stop: threading.Event) -> Iterator[AuditLog]:
             with suppress(AuditDamaged, StorageFull):  # it may be the log itself
                 log.record("unlock", "damaged")
             raise
+
+
+def refused(folder: Path, *, stop: threading.Event) -> None:
+    """Put on record that a device refused to answer, as late as after a wrong secret. None was tried.
+
+    Raises:
+        VaultMissing: there is no such vault, or it was erased.
+        Cancelled: `stop` was set.
+    """
+    with suppress(WrongSecret), attempt(folder, stop=stop):
+        raise WrongSecret("The device refused.")
 
 
 def slots(folder: Path) -> tuple[SlotInfo, ...]:
@@ -112,10 +123,10 @@ def recalibrate(folder: Path, secret: Secret, *, stop: threading.Event) -> Kdf:
 
     Raises:
         WrongSecret: `secret` does not open the vault.
-        UsageError: an officer's key has no cost.
+        UsageError: an officer's or a device's key has no cost.
     """
-    if secret.kind == "escrow key":
-        raise UsageError("An escrow slot has no key derivation to calibrate.")
+    if secret.kind == "escrow key" or secret.kind in DEVICE_KINDS:
+        raise UsageError("Such a slot holds a random key; there is no key derivation to calibrate.")
     again = secret.copy()
     try:
         kdf = calibrate()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from appliance.clean import clean, clean_line
+from appliance.secret import DEVICE_SALT_BYTES
 from appliance.sentences import CELL, header_of
 from appliance.types import (
     Added,
@@ -177,15 +178,25 @@ def slots(found: Sequence[SlotInfo]) -> str:
     rows = [("slot", "made", "opens with", "cost of a guess")]
     for slot in found:
         cost = "none: a key of 32 random bytes" if slot.kdf is None else _cost(slot.kdf)
-        kind = slot.kind + (f", officer {slot.officer}" if slot.officer else "")
+        kind = slot.kind + (f", officer {slot.officer}" if slot.officer else "") + _device(slot)
         rows.append((str(slot.number), slot.created.strftime("%Y-%m-%d"), kind, cost))
     width = max(len(row[2]) for row in rows)
     return "".join(f"{a:>4}  {b:<10}  {c:<{width}}  {d}\n" for a, b, c, d in rows)
 
 
+def _device(slot: SlotInfo) -> str:
+    """Return what tells one device of a kind from the others: labels where it has some, else four bytes."""
+    if slot.device is None:
+        return ""
+    handle = bytes.fromhex(slot.device)[DEVICE_SALT_BYTES:]
+    if slot.kind == "FIDO2 key":
+        return f", credential {handle[:4].hex()}..."
+    return ", " + clean_line(" / ".join(handle.decode("utf-8", "replace").split("\0")))
+
+
 def slot_json(slot: SlotInfo) -> dict[str, Any]:
     """Return one slot as `keys list --json` prints it."""
-    return _fields(slot, "number kind kdf officer") | {"created": slot.created.isoformat()}
+    return _fields(slot, "number kind kdf officer device") | {"created": slot.created.isoformat()}
 
 
 def rewritten(made: Rewritten) -> str:

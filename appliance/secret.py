@@ -5,22 +5,31 @@ from __future__ import annotations
 import struct
 from typing import Final, Literal, Self
 
-Kind = Literal["passphrase", "key file", "recovery code", "two-factor", "escrow key"]
+DeviceKind = Literal["FIDO2 key", "PKCS#11 key"]
+Kind = Literal["passphrase", "key file", "recovery code", "two-factor", "escrow key"] | DeviceKind
 
 KINDS: Final[dict[int, Kind]] = {
     1: "passphrase",
     2: "key file",
     3: "recovery code",
+    4: "FIDO2 key",
+    6: "PKCS#11 key",
     7: "two-factor",
     8: "escrow key",
 }
 """The numbers are those of the slots that the secrets open (vault/FORMAT.md)."""
+DEVICE_KINDS: Final[frozenset[Kind]] = frozenset({"FIDO2 key", "PKCS#11 key"})
+DEVICE_SALT_BYTES: Final = 32
+LONGEST_HANDLE: Final = 512
+ANSWER_BYTES: Final = 32
 
 _HEAD: Final = struct.Struct(">BI")
 
 
 class Secret:
     """A kind, `words` that were typed (UTF-8) and the `token` a file held; either may be empty.
+
+    A device's are public and secret: `words` say what it was asked, `token` is what it answered.
 
     It takes the buffers over: `wipe` zeroes them, and whoever opens a vault with it wipes it. It is never
     shown and never compared.
@@ -57,6 +66,11 @@ class Secret:
     def escrow_key(cls, token: bytearray) -> Self:
         """Return the contents of an officer's private key file."""
         return cls("escrow key", words=bytearray(), token=token)
+
+    @classmethod
+    def device(cls, kind: DeviceKind, asked: bytes, answer: bytearray) -> Self:
+        """Return a device's answer; `asked` is the salt it was given, and its key's handle (FORMAT.md)."""
+        return cls(kind, words=bytearray(asked), token=answer)
 
     @classmethod
     def unpack(cls, frame: bytearray) -> Self:

@@ -103,6 +103,11 @@ class Session:
         """List the ways to open a vault, or a backup."""
         yield custody.slots(Path(backup) if backup else self._folder(vault))
 
+    def refused(self, stop: threading.Event, *, vault: str) -> Iterator[Reply]:
+        """Record that a device refused to answer for a vault."""
+        custody.refused(self._folder(vault), stop=stop)
+        yield None
+
     def add_slot(
         self, stop: threading.Event, *, vault: str, secret: Secret, new: Secret | None, officer: str
     ) -> Iterator[Reply]:

@@ -308,8 +308,8 @@ class DocumentPage:
 class SlotInfo:
     """One way to open a vault, as anybody who has its folder can read it. It is not authenticated.
 
-    `kdf` is Argon2id's cost (KiB, passes, lanes), None for an escrow slot; `officer` the fingerprint of its
-    public key, None for the others.
+    `kdf` is Argon2id's cost (KiB, passes, lanes), None for an officer's or a device's slot; `officer` the
+    fingerprint of an officer's public key; `device` what a device is asked, in hexadecimal.
     """
 
     number: int
@@ -317,6 +317,7 @@ class SlotInfo:
     created: datetime
     kdf: tuple[int, int, int] | None
     officer: str | None
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def main() -> None:
     build = compile_lock(FOLDER / "build.in")
     run = compile_lock(project)
     factory = compile_lock(project, "factory")
-    dev = compile_lock(project, "factory", "dev")
+    dev = compile_lock(project, "factory", "dev", "fido2", "pkcs11")  # what is optional has tests too
     locks = {
         "build": build,
         "run": run,

@@ -64,7 +64,7 @@ def checking(checks: Checks, name: str) -> Iterator[Callable[[str], None]]:
 
 
 CIPHERS: Final = {1: "sqlcipher", 2: "aegis", 3: "chacha20"}
-SLOT_BYTES: Final = {1: 98, 2: 98, 3: 98, 7: 98, 8: 2394}
+SLOT_BYTES: Final = dict.fromkeys((1, 2, 3, 7), (98,)) | dict.fromkeys((4, 6), range(103, 615)) | {8: (2394,)}
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ def parse_key_file(data: bytes) -> KeyFile:
     at, last = 38, -1
     for _ in range(count):
         kind, length, number, made = struct.unpack(">HHHQ", data[at : at + 14])
-        need(SLOT_BYTES.get(kind) == length and number > last, "a slot of unknown form or out of order")
+        need(length in SLOT_BYTES.get(kind, ()) and number > last, "a slot of unknown form or out of order")
         slot = data[at : at + 4 + length]
         slots.append((kind, slot))
-        if kind != 8:
+        if kind in (1, 2, 3, 7):
             costs = zip(struct.unpack(">III", slot[14:26]), (65536, 3, 4), (1 << 20, 16, 16), strict=True)
             need(all(low <= cost <= high for cost, low, high in costs), "a slot's cost is out of bounds")
         at, last, latest = at + 4 + length, number, max(latest, made)

@@ -29,10 +29,10 @@ def cheap(secret, kdf, salt):
 
 
 def a_file(*names: str) -> bytes:
-    """A key file with a slot for each named secret of `parts.SECRETS`, under the cheap derivation."""
+    """A key file with a slot for each named secret of `parts.EVERY`, under the cheap derivation."""
     file = KeyFile("sqlcipher", bytes(range(16)), 1_700_000_000, (), b"")
     for number, name in enumerate(names, 1):
-        given = parts.SECRETS[name]
+        given = parts.EVERY[name]
         file = replace(file, slots=(*file.slots, _slot(file, number, given)))
     return keyfile.encode(replace(file, mac=keyfile.sign(file, bytearray(DATA_KEY))))
 
@@ -40,6 +40,8 @@ def a_file(*names: str) -> bytes:
 def _slot(file, number, given):
     if given.kind == "escrow key":
         return parts.escrowed(file, number)
+    if given.asked:
+        return parts.a_device(file, number, given)
     salt, nonce = bytes([number]) * 16, bytes([number]) * 12
     slot = Slot(given.kind, number, 1_700_000_000, FLOOR, salt, nonce, b"")
     wrapping_key = cheap(slots.factors.kdf_input(given.secret()), FLOOR, slot.salt)
@@ -48,19 +50,20 @@ def _slot(file, number, given):
 
 
 def sources() -> list[bytes]:
-    """Key files of one slot, two, one of each kind, and eight."""
+    """Key files of one slot, two, devices, one of each kind, and eight."""
     four = ("passphrase", "key_file", "recovery_code", "two_factor")
     return [
         a_file("passphrase"),
         a_file("two_factor", "escrow"),
-        a_file(*parts.SECRETS),
+        a_file(*parts.DEVICES),
+        a_file(*parts.EVERY),
         a_file(*four * 2),
     ]
 
 
 def openers() -> list[slots.Opener]:
     """One for each kind of secret."""
-    return [slots.Opener(given.secret()) for given in parts.SECRETS.values()]
+    return [slots.Opener(given.secret()) for given in parts.EVERY.values()]
 
 
 def outcome(data: bytes, known: list[slots.Opener]) -> str:

@@ -72,10 +72,17 @@ def _documents(group: Any) -> None:
 def _keys(group: Any) -> None:
     _command(group, "list", keys.listing, "list the slots; needs no secret")
     add = _command(group, "add", keys.add, "let one more secret open the vault")
-    add.add_argument("kind", choices=("passphrase", "key-file", "two-factor", "recovery-code", "escrow"))
-    add.add_argument("--new-passphrase-file", type=Path, metavar="FILE", help="the new passphrase")
+    add.add_argument("kind", choices=keys.KINDS)
+    add.add_argument(
+        "--new-passphrase-file", type=Path, metavar="FILE", help="the new passphrase, or the new device's PIN"
+    )
     add.add_argument("--new-key-file", type=Path, metavar="FILE", help="the new key file; made where absent")
     add.add_argument("--public", type=Path, metavar="FILE", help="the officer's public key, for escrow")
+    add.add_argument(
+        "--module", type=Path, metavar="FILE", help="the PKCS#11 module that speaks to the token"
+    )
+    add.add_argument("--token", metavar="LABEL", help="the token's label, for pkcs11")
+    add.add_argument("--label", metavar="LABEL", help="the key's label on the token; made where absent")
     remove = _command(group, "remove", keys.remove, "let one secret open the vault no more")
     remove.add_argument("number", type=int, metavar="SLOT")
     rotate = _command(group, "rotate", keys.rotate, "write the vault anew under a new data key")
@@ -166,7 +173,7 @@ def _common(made: argparse.ArgumentParser, default: str | None) -> None:
         type=Path,
         default=default,
         metavar="FILE",
-        help="read the passphrase (or recovery code) from FILE's first line",
+        help="read the passphrase (or recovery code, or PIN) from FILE's first line",
     )
     made.add_argument(
         "--accept-weaker",
@@ -184,4 +191,14 @@ def _common(made: argparse.ArgumentParser, default: str | None) -> None:
         default=default,
         metavar="FILE",
         help="open with the officer's private key",
+    )
+    made.add_argument(
+        "--fido2", action="store_true", default=default or False, help="open with a FIDO2 security key"
+    )
+    made.add_argument(
+        "--pkcs11",
+        type=Path,
+        default=default,
+        metavar="MODULE",
+        help="open with a PKCS#11 token, through this module",
     )

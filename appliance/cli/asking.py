@@ -8,15 +8,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from appliance.cli.output import Options
+from appliance.cli.output import Options, narrate
 from appliance.client import Client
 from appliance.config import Config
-from appliance.errors import UsageError, VaultMissing
+from appliance.devices import Person
+from appliance.errors import UsageError, VaultMissing, WrongSecret
 from appliance.secret import Secret, wipe
+from appliance.types import SlotInfo
 
 SHORTEST_PASSPHRASE = 8
 _LONGEST_LINE = 4096
 _LARGEST_KEY = 1024 * 1024
+_WAYS = ("key_file", "recovery_code", "escrow_key", "fido2", "pkcs11")
 
 
 @contextlib.contextmanager
@@ -27,6 +30,18 @@ def unlocked(options: Options, settings: Config) -> Iterator[Client]:
         with given(options, client) as secret:
             client.unlock(options.vault, secret, accept_weaker=options.accept_weaker)
         yield client
+
+
+def ways(options: Options) -> list[str]:
+    """Return the options that name something else than a passphrase to open a vault with.
+
+    Raises:
+        UsageError: there is more than one, and only one is used.
+    """
+    named = [f"--{way.replace('_', '-')}" for way in _WAYS if getattr(options, way)]
+    if len(named) > 1:
+        raise UsageError(f"A vault opens with one of {' and '.join(named)}.", hint="Name one of them.")
+    return named
 
 
 def must_exist(options: Options, settings: Config) -> None:
@@ -110,6 +125,11 @@ def typed(file: Path | None, prompt: str) -> bytearray:
         raise UsageError("What was typed is not UTF-8 text, as a passphrase must be.") from None
 
 
+def person(file: Path | None) -> Person:
+    """Return who is before a device: its PIN is asked for, or in `file`, and what to do is said."""
+    return Person(lambda: typed(file, "PIN of the device: "), narrate)
+
+
 def first_line(path: Path) -> bytearray:
     """Read the first line of a file of secrets, without its end.
 
@@ -132,6 +152,9 @@ def contents(path: Path) -> bytearray:
 
 
 def _secret(options: Options, client: Client, backup: Path | None) -> Secret:
+    ways(options)
+    if options.fido2 or options.pkcs11:
+        return _from_device(options, client, backup)
     if options.escrow_key is not None:
         return Secret.escrow_key(contents(options.escrow_key))
     if options.recovery_code:
@@ -142,6 +165,31 @@ def _secret(options: Options, client: Client, backup: Path | None) -> Secret:
     if not _wants_words(options, client, backup):
         return Secret.key_file(token)
     return Secret.two_factor(typed(options.passphrase_file, "Passphrase: "), token)
+
+
+def _from_device(options: Options, client: Client, backup: Path | None) -> Secret:
+    """Ask the device that was named for what opens one of the vault's slots.
+
+    Its refusal, of a PIN above all, is a failed unlock: on record before it is shown, as any other is.
+    """
+    try:
+        return _answer(options, client.slots(options.vault, backup=backup))
+    except WrongSecret:
+        if backup is None:
+            client.refused(options.vault)
+        raise
+
+
+def _answer(options: Options, slots: tuple[SlotInfo, ...]) -> Secret:
+    who = person(options.passphrase_file)
+    # Optional packages: who has no such device does without them.
+    if options.fido2:
+        from appliance.devices import fido2
+
+        return fido2.open_with(who, slots)
+    from appliance.devices import pkcs11
+
+    return pkcs11.open_with(options.pkcs11, who, slots)
 
 
 def _wants_words(options: Options, client: Client, backup: Path | None) -> bool:

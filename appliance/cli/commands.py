@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from appliance import render
 from appliance.clean import clean_line
-from appliance.cli.asking import given, must_exist, new_passphrase, unlocked
+from appliance.cli.asking import given, must_exist, new_passphrase, unlocked, ways
 from appliance.cli.output import Options, finished, followed, narrate, print_json, show_report
 from appliance.client import Client
 from appliance.config import Config
@@ -23,7 +23,7 @@ SOME_FAILED = 4
 
 def init(options: Options, settings: Config) -> int:
     """Make a vault."""
-    if options.key_file or options.recovery_code or options.escrow_key:
+    if ways(options):
         raise UsageError(
             "A vault begins with a passphrase.", hint="`appliance keys add` lets others open it."
         )
@@ -162,7 +162,7 @@ def tui(options: Options, settings: Config) -> int:
             "The terminal UI needs a terminal.", hint="Use `appliance ask`, `add`, `list` in scripts."
         )
     with Client(settings) as client:
-        named = any((options.passphrase_file, options.key_file, options.recovery_code, options.escrow_key))
+        named = bool(options.passphrase_file or ways(options))
         if named:
             must_exist(options, settings)
             with given(options, client) as secret:

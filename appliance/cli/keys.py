@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from appliance import render
-from appliance.cli.asking import chosen, contents, given, must_exist, refuse_taken, typed
+from appliance.cli.asking import chosen, contents, given, must_exist, person, refuse_taken, typed
 from appliance.cli.output import Options, followed, narrate, print_json
 from appliance.client import Client
 from appliance.config import Config
@@ -37,7 +37,7 @@ def add(options: Options, settings: Config) -> int:
         if options.kind == "escrow":
             number = client.add_officer(options.vault, secret, options.public)
         else:
-            with closing(_New(options)) as new:
+            with closing(_New(options, client)) as new:
                 number = client.add_slot(options.vault, secret, new.secret)
                 shown = new.shown
     if options.json:
@@ -135,8 +135,8 @@ _TRIES = 3
 class _New:
     """A secret that did not exist before, as `keys add KIND` names it; wiped on close."""
 
-    def __init__(self, options: Options) -> None:
-        self.secret = _MAKERS[options.kind](options)
+    def __init__(self, options: Options, client: Client) -> None:
+        self.secret = _MAKERS[options.kind](options, client)
         # Where nobody sits at a terminal to copy it and type it back, the code is the command's result.
         printed = self.secret.kind == "recovery code" and not sys.stdin.isatty()
         self.shown = {"recovery_code": self.secret.words.decode()} if printed else {}
@@ -145,19 +145,19 @@ class _New:
         self.secret.wipe()
 
 
-def _new_words(options: Options) -> Secret:
+def _new_words(options: Options, _: Client) -> Secret:
     return Secret.passphrase(chosen(options.new_passphrase_file))
 
 
-def _new_file(options: Options) -> Secret:
+def _new_file(options: Options, _: Client) -> Secret:
     return Secret.key_file(_token(options))
 
 
-def _new_pair(options: Options) -> Secret:
+def _new_pair(options: Options, _: Client) -> Secret:
     return Secret.two_factor(chosen(options.new_passphrase_file), _token(options))
 
 
-def _new_code(_: Options) -> Secret:
+def _new_code(_options: Options, _: Client) -> Secret:
     """Show a recovery code once, and take it only when it was typed back."""
     from appliance.vault.factors import generate_recovery_code  # loads `cryptography`, needed only here
 
@@ -186,11 +186,36 @@ def _typed_back(code: bytearray) -> bool:
         wipe(words)
 
 
+def _new_security_key(options: Options, client: Client) -> Secret:
+    from appliance.devices import fido2  # an optional package
+
+    if options.fido2 and sys.stdin.isatty():  # only one may be plugged in, and that one has opened the vault
+        narrate("Take that security key out, put the new one in, and press Enter.")
+        sys.stdin.readline()
+    return fido2.make(person(options.new_passphrase_file), client.slots(options.vault))
+
+
+def _new_token_key(options: Options, _: Client) -> Secret:
+    from appliance.devices import pkcs11  # an optional package
+
+    who = person(options.new_passphrase_file)
+    return pkcs11.make(options.module, who, card=options.token, label=options.label)
+
+
 _MAKERS = {
     "passphrase": _new_words,
     "key-file": _new_file,
     "two-factor": _new_pair,
     "recovery-code": _new_code,
+    "fido2": _new_security_key,
+    "pkcs11": _new_token_key,
+}
+KINDS = (*_MAKERS, "escrow")
+_NEEDED = {
+    "escrow": ("public",),
+    "key-file": ("new_key_file",),
+    "two-factor": ("new_key_file",),
+    "pkcs11": ("module", "token", "label"),
 }
 
 
@@ -211,9 +236,10 @@ def _check_named(options: Options) -> None:
     Raises:
         UsageError: the option is not there.
     """
-    needed = {"escrow": "public", "key-file": "new_key_file", "two-factor": "new_key_file"}.get(options.kind)
-    if needed and getattr(options, needed) is None:
-        raise UsageError(f"This kind of slot needs --{needed.replace('_', '-')} FILE.")
+    for needed in _NEEDED.get(options.kind, ()):
+        if getattr(options, needed) is None:
+            what = "LABEL" if needed in ("token", "label") else "FILE"
+            raise UsageError(f"This kind of slot needs --{needed.replace('_', '-')} {what}.")
 
 
 def _write_new(path: Path, data: bytes) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from appliance.errors import UsageError
-from appliance.secret import KINDS, Kind, Secret, wipe
+from appliance.secret import ANSWER_BYTES, DEVICE_SALT_BYTES, KINDS, LONGEST_HANDLE, Kind, Secret, wipe
 from appliance.vault import hybrid
 
 LEAST_KEY_FILE: Final = 32
@@ -50,8 +50,22 @@ def kdf_input(secret: Secret) -> bytearray:
         case "two-factor":
             words, digest = _normalised(secret.words), _digest(secret.token)
             return _tagged("two-factor", digest, words) if words else bytearray()
-        case "escrow key":
-            raise UsageError("An escrow key opens by itself; nothing is derived from it.")
+        case "escrow key" | "FIDO2 key" | "PKCS#11 key":
+            raise UsageError("This kind of secret opens by itself; Argon2id is not for it.")
+
+
+def read_answer(secret: Secret) -> tuple[bytes, bytearray]:
+    """Return what a device was asked (32 bytes of salt, 1 to 512 of handle) and a copy of its 32-byte answer.
+
+    Raises:
+        UsageError: they are not of these lengths.
+    """
+    handle = len(secret.words) - DEVICE_SALT_BYTES
+    if not 1 <= handle <= LONGEST_HANDLE:
+        raise UsageError(f"A device's key has a name of 1 to {LONGEST_HANDLE} bytes; this one has {handle}.")
+    if len(secret.token) != ANSWER_BYTES:
+        raise UsageError(f"A device answers with {ANSWER_BYTES} bytes; this was another number of them.")
+    return bytes(secret.words), bytearray(secret.token)
 
 
 def generate_recovery_code() -> bytearray:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance.errors import KeyFileError, WrongSecret
-from appliance.secret import KINDS, Kind, wipe
+from appliance.secret import DEVICE_KINDS, DEVICE_SALT_BYTES, KINDS, LONGEST_HANDLE, Kind, wipe
 from appliance.vault import hybrid
 
 Cipher = Literal["sqlcipher", "aegis", "chacha20"]
@@ -37,6 +37,8 @@ _HEAD: Final = struct.Struct(">HHHQ")
 _DERIVED: Final = struct.Struct(">III16s12s48s")
 _SEALED_BYTES: Final = KEY_BYTES + hybrid.OVERHEAD_BYTES
 _OFFICER: Final = struct.Struct(f"{hybrid.PUBLIC_BYTES}s{_SEALED_BYTES}s")
+_ANSWERED: Final = struct.Struct(">12s48s")
+_DEVICES: Final = frozenset(number for number, kind in KINDS.items() if kind in DEVICE_KINDS)
 _UNCOUNTED: Final = 4
 """A slot's length counts what follows its kind and length."""
 _MAC_BYTES: Final = 32
@@ -81,7 +83,23 @@ class Escrow:
     sealed: bytes
 
 
-AnySlot = Slot | Escrow
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device's way to the data key, which is sealed under what the device makes of `salt` with its key.
+
+    `handle` names that key to the device, 1 to `LONGEST_HANDLE` bytes; only devices/ looks inside.
+    """
+
+    kind: Kind
+    number: int
+    created: int
+    salt: bytes
+    handle: bytes
+    nonce: bytes
+    sealed: bytes
+
+
+AnySlot = Slot | Escrow | Device
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +194,12 @@ def sign(file: KeyFile, data_key: bytearray) -> bytes:
     return _mac(file, data_key).finalize()
 
 
-def seal(file: KeyFile, slot: Slot, *, wrapping_key: bytearray, data_key: bytearray) -> bytes:
+def seal(file: KeyFile, slot: Slot | Device, *, wrapping_key: bytearray, data_key: bytearray) -> bytes:
     """Return `data_key` under AES-256-GCM, bound to the vault, the cipher profile and the slot's metadata."""
     return AESGCM(wrapping_key).encrypt(slot.nonce, data_key, _bound(file, slot))
 
 
-def unseal(file: KeyFile, slot: Slot, wrapping_key: bytearray) -> bytearray | None:
+def unseal(file: KeyFile, slot: Slot | Device, wrapping_key: bytearray) -> bytearray | None:
     """Return the data key in `slot`, None where it does not open, and wipe `wrapping_key`."""
     data_key = bytearray(KEY_BYTES)
     try:
@@ -240,7 +258,7 @@ def _escrow_info(file: KeyFile, slot: Escrow) -> bytes:
 
 
 def _slot_bytes(slot: AnySlot) -> bytes:
-    nonce = slot.nonce if isinstance(slot, Slot) else b""
+    nonce = b"" if isinstance(slot, Escrow) else slot.nonce
     return _slot_open(slot) + nonce + slot.sealed
 
 
@@ -248,6 +266,9 @@ def _slot_open(slot: AnySlot) -> bytes:
     if isinstance(slot, Escrow):
         return _head(_ESCROW, slot, _OFFICER.size) + slot.public
     kind = next(number for number, name in KINDS.items() if name == slot.kind)
+    if isinstance(slot, Device):
+        asked = slot.salt + slot.handle
+        return _head(kind, slot, len(asked) + _ANSWERED.size) + asked
     kdf = slot.kdf
     cost = struct.pack(">III", kdf.memory, kdf.passes, kdf.lanes)
     return _head(kind, slot, _DERIVED.size) + cost + slot.salt
@@ -275,19 +296,31 @@ def _parse_slot(data: bytes, at: int) -> tuple[AnySlot, int]:
     if len(data) < at + _HEAD.size:
         raise KeyFileError("The key file is cut short.")
     kind, length, number, created = _HEAD.unpack_from(data, at)
-    body = _OFFICER if kind == _ESCROW else _DERIVED
-    if kind not in KINDS or length != _HEAD.size - _UNCOUNTED + body.size:
+    end = at + _UNCOUNTED + length
+    if kind not in KINDS or end - at - _HEAD.size not in _sizes(kind):
         raise KeyFileError(f"The key file has a slot of an unknown kind ({kind}, {length} bytes).")
     _check_time(created)
-    at += _HEAD.size
-    if len(data) < at + body.size:
+    body = data[at + _HEAD.size : end]
+    if len(data) < end:
         raise KeyFileError("The key file is cut short.")
     if kind == _ESCROW:
-        public, sealed = _OFFICER.unpack_from(data, at)
-        return Escrow(number, created, public, sealed), at + body.size
-    memory, passes, lanes, salt, nonce, sealed = _DERIVED.unpack_from(data, at)
+        return Escrow(number, created, *_OFFICER.unpack(body)), end
+    if kind in _DEVICES:
+        salt, handle = body[:DEVICE_SALT_BYTES], body[DEVICE_SALT_BYTES : -_ANSWERED.size]
+        nonce, sealed = _ANSWERED.unpack(body[-_ANSWERED.size :])
+        return Device(KINDS[kind], number, created, salt, handle, nonce, sealed), end
+    memory, passes, lanes, salt, nonce, sealed = _DERIVED.unpack(body)
     kdf = _checked(Kdf(memory, passes, lanes))
-    return Slot(KINDS[kind], number, created, kdf, salt, nonce, sealed), at + body.size
+    return Slot(KINDS[kind], number, created, kdf, salt, nonce, sealed), end
+
+
+def _sizes(kind: int) -> range:
+    """Return how many bytes may follow the head of a slot of a known kind; a device's handle is the rest."""
+    if kind in _DEVICES:
+        least = DEVICE_SALT_BYTES + _ANSWERED.size + 1
+        return range(least, least + LONGEST_HANDLE)
+    size = _OFFICER.size if kind == _ESCROW else _DERIVED.size
+    return range(size, size + 1)
 
 
 def _checked(kdf: Kdf) -> Kdf:

@@ -33,6 +33,7 @@ from appliance.vault.keyfile import (
     KEY_BYTES,
     AnySlot,
     Cipher,
+    Device,
     Escrow,
     Kdf,
     KeyFile,
@@ -368,13 +369,13 @@ def _new_file(
     return key.signed(slot_rules.with_slot(file, slot)), key
 
 
-def _opened_by(file: KeyFile, secret: Secret) -> Slot:
+def _opened_by(file: KeyFile, secret: Secret) -> Slot | Device:
     """Return the slot of `file` that `secret` opens, without wiping it."""
     with Opener(secret.copy()) as opener:
         for slot in file.slots:
             data_key = opener(file, slot)
             if data_key is not None:
                 wipe(data_key)
-                if isinstance(slot, Slot):
+                if not isinstance(slot, Escrow):
                     return slot
     raise WrongSecret("This secret does not open the vault.")

@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Self
 
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance.errors import UsageError
-from appliance.secret import Secret, wipe
+from appliance.secret import DEVICE_KINDS, DEVICE_SALT_BYTES, Secret, wipe
 from appliance.types import SlotInfo
 from appliance.vault import factors, hybrid, keyfile
-from appliance.vault.keyfile import KEY_BYTES, MAX_SLOTS, AnySlot, Escrow, Kdf, KeyFile, Slot
+from appliance.vault.keyfile import KEY_BYTES, MAX_SLOTS, AnySlot, Device, Escrow, Kdf, KeyFile, Slot
 
 
 class Opener:
@@ -27,11 +29,13 @@ class Opener:
             UsageError: it is a mistyped recovery code or a damaged file; no wrong secret is told so here.
         """
         self._kind = secret.kind
-        self._public = b""
+        self._public = self._asked = b""
         try:
             if secret.kind == "escrow key":
                 self._input = factors.read_officer_private(secret.token)
                 self._public = hybrid.public_half(self._input)
+            elif secret.kind in DEVICE_KINDS:
+                self._asked, self._input = factors.read_answer(secret)
             else:
                 self._input = factors.kdf_input(secret)
         finally:
@@ -50,6 +54,9 @@ class Opener:
             return keyfile.unseal_by_officer(file, slot, self._input) if ours else None
         if slot.kind != self._kind:
             return None
+        if isinstance(slot, Device):
+            ours = slot.salt + slot.handle == self._asked
+            return keyfile.unseal(file, slot, device_key(file, slot, self._input)) if ours else None
         return keyfile.unseal(file, slot, argon2id(self._input, slot.kdf, slot.salt))
 
 
@@ -62,13 +69,31 @@ def argon2id(secret: bytearray, kdf: Kdf, salt: bytes) -> bytearray:
     return key
 
 
-def made(file: KeyFile, data_key: bytearray, secret: Secret, *, number: int, kdf: Kdf, now: int) -> Slot:
-    """Return a slot of `file` that `secret` opens; salt and nonce are new. The secret is wiped.
+def device_key(file: KeyFile, slot: Device, answer: bytearray) -> bytearray:
+    """Return the 32-byte key that seals a device's slot, by HKDF-SHA256 (RFC 5869) of what it answered.
+
+    An answer has 256 random bits, so there is nothing to make dear to guess. The nonce is in it: a rewrite
+    keeps the salt, without which it would need the device, and yet no wrapping key seals twice.
+    """
+    key = bytearray(KEY_BYTES)
+    info = b"appliance vault 1 device" + slot.nonce
+    HKDF(hashes.SHA256(), KEY_BYTES, salt=file.vault, info=info).derive_into(answer, key)
+    return key
+
+
+def made(
+    file: KeyFile, data_key: bytearray, secret: Secret, *, number: int, kdf: Kdf, now: int
+) -> Slot | Device:
+    """Return a slot of `file` that `secret` opens; what is random in it is new. The secret is wiped.
+
+    A device's salt was chosen when it was asked; `kdf` is not for devices.
 
     Raises:
         UsageError: nobody could give this secret again, or `kdf` is out of bounds.
     """
     try:
+        if secret.kind in DEVICE_KINDS:
+            return _made_for_device(file, data_key, secret, number=number, now=now)
         if not keyfile.allowed(kdf):
             raise UsageError("The key derivation's cost is out of bounds.")
         given = factors.kdf_input(secret)
@@ -80,6 +105,18 @@ def made(file: KeyFile, data_key: bytearray, secret: Secret, *, number: int, kdf
     slot = Slot(secret.kind, number, now, kdf, salt, nonce, b"")
     wrapping_key = argon2id(given, kdf, salt)
     wipe(given)
+    sealed = keyfile.seal(file, slot, wrapping_key=wrapping_key, data_key=data_key)
+    wipe(wrapping_key)
+    return replace(slot, sealed=sealed)
+
+
+def _made_for_device(file: KeyFile, data_key: bytearray, secret: Secret, *, number: int, now: int) -> Device:
+    asked, answer = factors.read_answer(secret)
+    salt, handle = asked[:DEVICE_SALT_BYTES], asked[DEVICE_SALT_BYTES:]
+    nonce = secrets.token_bytes(12)
+    slot = Device(secret.kind, number, now, salt, handle, nonce, b"")
+    wrapping_key = device_key(file, slot, answer)
+    wipe(answer)
     sealed = keyfile.seal(file, slot, wrapping_key=wrapping_key, data_key=data_key)
     wipe(wrapping_key)
     return replace(slot, sealed=sealed)
@@ -130,7 +167,7 @@ def without_slot(file: KeyFile, number: int) -> KeyFile:
     left = tuple(slot for slot in file.slots if slot.number != number)
     if len(left) == len(file.slots):
         raise UsageError(f"There is no key slot {number}.", hint="`appliance keys list` shows them.")
-    if not any(isinstance(slot, Slot) for slot in left):
+    if all(isinstance(slot, Escrow) for slot in left):
         raise UsageError(
             "This is the last slot that you can open the vault with.",
             hint="Add another first; an officer's escrow slot does not count. Nothing was changed.",
@@ -143,5 +180,8 @@ def described(slot: AnySlot) -> SlotInfo:
     created = datetime.fromtimestamp(slot.created, UTC)
     if isinstance(slot, Escrow):
         return SlotInfo(slot.number, "escrow key", created, None, factors.fingerprint(slot.public))
+    if isinstance(slot, Device):
+        asked = (slot.salt + slot.handle).hex()
+        return SlotInfo(slot.number, slot.kind, created, None, None, asked)
     kdf = slot.kdf
     return SlotInfo(slot.number, slot.kind, created, (kdf.memory, kdf.passes, kdf.lanes), None)

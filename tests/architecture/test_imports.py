@@ -64,6 +64,13 @@ def test_each_engine_is_named_in_one_file(engine: str, home: str) -> None:
     assert [str(path.relative_to(ROOT)) for path in users] == [home]
 
 
+@pytest.mark.parametrize("package", ["fido2", "pkcs11"])
+def test_a_devices_package_is_imported_by_one_file_and_by_nobody_who_has_no_device(package: str) -> None:
+    users = [path for path in (ROOT / "appliance").rglob("*.py") if package in statements(path)]
+    assert [str(path.relative_to(ROOT)) for path in users] == [f"appliance/devices/{package}.py"]
+    assert package not in loaded_by("import appliance.worker, appliance.cli.main, tui.app")
+
+
 def test_nothing_turns_bytes_into_objects() -> None:
     banned = {"pickle", "marshal", "shelve", "dill", "yaml"}
     calls = {"eval", "exec"}
@@ -103,6 +110,14 @@ def imported_by(path: Path) -> set[str]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
             found.add(node.value)
     return found
+
+
+def statements(path: Path) -> set[str]:
+    """Return the top-level packages in the import statements of `path`."""
+    nodes = list(ast.walk(tree(path)))
+    named = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    named |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.split(".")[0] for name in named}
 
 
 def tree(path: Path) -> ast.Module:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from appliance.errors import KeyFileError, UsageError
 from appliance.secret import Secret
 from appliance.vault import factors, keyfile, slots
-from appliance.vault.keyfile import CEILING, FLOOR, Escrow, Kdf, KeyFile, Slot
+from appliance.vault.keyfile import CEILING, FLOOR, Device, Escrow, Kdf, KeyFile, Slot
 from tests import mutations
 from tests.vectors.keys import parts
 
@@ -29,10 +29,12 @@ def known():
 
 
 def test_the_unchanged_files_open(known):
-    assert [mutations.outcome(data, known) for data in mutations.sources()] == ["accepted"] * 4
+    assert [mutations.outcome(data, known) for data in mutations.sources()] == ["accepted"] * 5
 
 
-@pytest.mark.parametrize("names", [("passphrase",), ("two_factor", "recovery_code"), ("key_file", "escrow")])
+@pytest.mark.parametrize(
+    "names", [("passphrase",), ("two_factor", "recovery_code"), ("key_file", "escrow"), ("fido2", "pkcs11")]
+)
 def test_every_single_bit_flip_is_refused(names, known):
     good = mutations.a_file(*names)
     for bit in range(0, len(good) * 8, 1 if len(good) < 500 else 7):
@@ -71,7 +73,17 @@ _OFFICERS = st.builds(
     public=st.binary(min_size=1216, max_size=1216),
     sealed=st.binary(min_size=1168, max_size=1168),
 )
-_SLOTS = _DERIVED | _DERIVED | _OFFICERS
+_DEVICES = st.builds(
+    Device,
+    kind=st.sampled_from(["FIDO2 key", "PKCS#11 key"]),
+    number=_NUMBERS,
+    created=_TIMES,
+    salt=st.binary(min_size=32, max_size=32),
+    handle=st.binary(min_size=1, max_size=512),
+    nonce=st.binary(min_size=12, max_size=12),
+    sealed=st.binary(min_size=48, max_size=48),
+)
+_SLOTS = _DERIVED | _DERIVED | _OFFICERS | _DEVICES
 _FILES = st.builds(
     KeyFile,
     cipher=st.sampled_from(["sqlcipher", "aegis", "chacha20"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -20,9 +21,11 @@ import pytest
 from appliance.cli import commands as called
 from appliance.cli import main as cli
 from appliance.cli.arguments import parser
-from appliance.cli.asking import first_line
+from appliance.cli.asking import first_line, ways
 from appliance.cli.output import followed, print_json
+from appliance.config import Config
 from appliance.errors import UsageError
+from appliance.secret import Secret
 from appliance.types import Checking, Document
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
@@ -254,3 +257,37 @@ def test_a_name_that_is_another_documents_id_is_refused() -> None:
 
 def test_a_file_name_that_is_not_utf8_finds_its_document() -> None:
     assert called._find([stored(1, "caf\\xe9")], os.fsdecode(b"caf\xe9")).id == 1
+
+
+SECRETS = {
+    "--key-file": ["f"],
+    "--recovery-code": [],
+    "--escrow-key": ["f"],
+    "--fido2": [],
+    "--pkcs11": ["m.so"],
+}
+
+
+@pytest.mark.parametrize("first", SECRETS)
+def test_a_vault_is_opened_with_one_thing_and_none_is_ignored(first: str) -> None:
+    assert ways(parser().parse_args(["list", first, *SECRETS[first]])) == [first]
+    for second in SECRETS.keys() - {first}:
+        options = parser().parse_args([first, *SECRETS[first], "list", second, *SECRETS[second]])
+        with pytest.raises(UsageError, match="opens with one of"):
+            ways(options)
+
+
+@pytest.mark.parametrize("option", [*SECRETS, "--passphrase-file"])
+def test_the_terminal_ui_opens_with_what_was_named(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, shown = [], []
+    client = argparse.Namespace(unlock=lambda name, secret, **_: opened.append((name, secret.kind)))
+    monkeypatch.setattr(called, "Client", lambda _: contextlib.nullcontext(client))
+    monkeypatch.setattr(called, "must_exist", lambda *_: None)
+    given = Secret.passphrase(bytearray(b"p"))
+    monkeypatch.setattr(called, "given", lambda *_: contextlib.nullcontext(given))
+    monkeypatch.setattr("tui.app.run", lambda *_, unlocked, **__: shown.append(unlocked) or 0)
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(sys, stream, argparse.Namespace(isatty=lambda: True))
+    options = parser().parse_args(["tui", "--vault", "v", option, *SECRETS.get(option, ["f"])])
+    assert called.tui(options, Config(home=Path("nowhere"))) == 0
+    assert (opened, shown) == ([("v", "passphrase")], [True])

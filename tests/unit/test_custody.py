@@ -246,6 +246,18 @@ def test_calibrating_keeps_the_secret_and_the_number(
     assert opens(vault, secret())
     with pytest.raises(UsageError, match="no key derivation"):
         custody.recalibrate(vault, Secret.escrow_key(bytearray(b"x")), stop=stop)
+    with pytest.raises(UsageError, match="no key derivation"):
+        custody.recalibrate(vault, Secret.device("FIDO2 key", bytes(33), bytearray(32)), stop=stop)
+
+
+def test_a_device_that_refuses_is_a_failed_unlock_and_late_as_one(vault: Path, stop: Stop) -> None:
+    for _ in range(5):
+        custody.refused(vault, stop=stop)
+    assert lines(vault)[-5:] == [("unlock", "wrong secret")] * 5
+    assert stop.waited == [0, 0, 0, 0, 2]
+    stop.set()
+    with pytest.raises(Cancelled):
+        custody.refused(vault, stop=stop)
 
 
 def test_the_exported_key_is_on_record(vault: Path, stop: Stop) -> None:

@@ -31,7 +31,7 @@ def test_noise_is_refused_or_has_one_encoding(frame):
 
 
 @pytest.mark.parametrize(
-    "frame", [b"", b"\1", b"\4\0\0\0\0", b"\0\0\0\0\0", b"\1\0\0\0\1", b"\1\xff\xff\xff\xff"]
+    "frame", [b"", b"\1", b"\5\0\0\0\0", b"\0\0\0\0\0", b"\1\0\0\0\1", b"\1\xff\xff\xff\xff"]
 )
 def test_a_frame_of_no_known_kind_or_cut_short_is_refused(frame):
     with pytest.raises(ValueError, match="not a secret"):

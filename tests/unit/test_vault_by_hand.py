@@ -78,6 +78,30 @@ def test_an_escrow_slot(name, cipher):
     assert data[-32:] == _header_mac(data, data_key, cipher)
 
 
+@pytest.mark.parametrize(
+    ("name", "cipher"),
+    [
+        ("only_fido2", "sqlcipher"),
+        ("only_pkcs11", "sqlcipher"),
+        ("pkcs11_aegis", "aegis"),
+        ("fido2_handle_512", "sqlcipher"),
+    ],
+)
+def test_a_device_slot(name, cipher):
+    fields, data = _vector(name)
+    slot, asked = data[38:-32], bytes.fromhex(fields["asked"])
+    (length,) = struct.unpack(">H", slot[2:4])
+    handle = length - 102
+    assert asked == slot[14 : 46 + handle]
+    nonce, sealed = slot[46 + handle : 58 + handle], slot[58 + handle :]
+    info = b"appliance vault 1 device" + nonce
+    kdf = HKDF(hashes.SHA256(), 32, salt=data[12:28], info=info)
+    wrapping_key = kdf.derive(bytes.fromhex(fields["token"]))
+    data_key = AESGCM(wrapping_key).decrypt(nonce, sealed, data[:36] + slot[: 46 + handle])
+    assert data_key.hex() == fields["data key"]
+    assert data[-32:] == _header_mac(data, data_key, cipher)
+
+
 def _xwing(private, encapsulated, public):
     """draft-connolly-cfrg-xwing-kem, 5.4."""
     mlkem = MLKEM768PrivateKey.from_seed_bytes(private[:64]).decapsulate(encapsulated[:1088])

@@ -23,9 +23,10 @@ def _read(path):
 
 
 def _open(fields, data):
+    asked = bytes.fromhex(fields.get("asked", ""))
     secret = Secret(
         fields.get("secret", "passphrase"),
-        words=bytearray(fields["passphrase"].encode()),
+        words=bytearray(asked or fields["passphrase"].encode()),
         token=bytearray.fromhex(fields.get("token", "")),
     )
     with slots.Opener(secret) as opener:
@@ -57,6 +58,7 @@ def test_vector(path, monkeypatch):
         case "malformed":
             monkeypatch.setattr(slots, "argon2id", _never)
             monkeypatch.setattr(keyfile, "unseal_by_officer", _never)
+            monkeypatch.setattr(slots, "device_key", _never)
             with pytest.raises(KeyFileError):
                 _open(fields, data)
         case "mistyped":

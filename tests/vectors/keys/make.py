@@ -2,7 +2,8 @@
 
 A vector is one scenario: lines `name: value`, an empty line, then the key file's bytes. The secret is of the
 kind `secret`, a passphrase where that line is missing; `passphrase` is what was typed, `token` (hexadecimal)
-what the file given with it holds. `expect` is one of
+what the file given with it holds, or a device's answer to what it was `asked` (salt and handle). `expect` is
+one of
 success      opens, and the data key is `data key`
 no match     canonical, but no slot opens with the secret
 mac failure  a slot opens, the header is not what was signed
@@ -18,7 +19,7 @@ from dataclasses import replace
 
 from appliance.vault import keyfile
 from appliance.vault.keyfile import FLOOR, KeyFile
-from tests.vectors.keys import kinds, parts
+from tests.vectors.keys import devices, kinds, parts
 from tests.vectors.keys.parts import (
     HERE,
     OTHER,
@@ -49,6 +50,7 @@ def vectors() -> Iterator[Vector]:
     yield from _mac_failures(one, two)
     yield from _malformed(keyfile.encode(one), keyfile.encode(two))
     yield from kinds.vectors()
+    yield from devices.vectors()
 
 
 def _successes(one: KeyFile, two: KeyFile) -> Iterator[Vector]:
@@ -166,10 +168,7 @@ def _headers(good: bytes) -> dict[str, tuple[str, bytes]]:
 def _slots(good: bytes, two: bytes) -> dict[str, tuple[str, bytes]]:
     second = _SLOT_AT + 102
     return {
-        **{
-            f"kind_{n}": ("reserved or unknown kind", poke(good, _SLOT_AT, u16(n)))
-            for n in (0, 4, 6, 9, 65535)
-        },
+        **{f"kind_{n}": ("reserved or unknown kind", poke(good, _SLOT_AT, u16(n))) for n in (0, 5, 9, 65535)},
         **{f"length_{n}": ("wrong length", poke(good, _SLOT_AT + 2, u16(n))) for n in (0, 97, 99, 65535)},
         "slots_same_number": ("the same number twice", poke(two, second + 4, u16(1))),
         "slots_swapped": ("descending", two[:38] + two[second : second + 102] + two[38:second] + two[-32:]),

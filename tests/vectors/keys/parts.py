@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.secret import Kind, Secret
 from appliance.vault import factors, hybrid, keyfile, slots
-from appliance.vault.keyfile import FLOOR, AnySlot, Escrow, Kdf, KeyFile, Slot
+from appliance.vault.keyfile import FLOOR, AnySlot, Device, Escrow, Kdf, KeyFile, Slot
 
 HERE = Path(__file__).parent
 SEALS = HERE / "sealed.json"
@@ -39,9 +39,11 @@ class Given:
     kind: Kind
     words: str = ""
     token: bytes = b""
+    asked: bytes = b""
 
     def secret(self) -> Secret:
-        return Secret(self.kind, words=bytearray(self.words.encode()), token=bytearray(self.token))
+        words = bytearray(self.asked or self.words.encode())
+        return Secret(self.kind, words=words, token=bytearray(self.token))
 
 
 TYPED = Given("passphrase", PASSPHRASE)
@@ -52,6 +54,16 @@ SECRETS = {
     "two_factor": Given("two-factor", PASSPHRASE, PHOTO),
     "escrow": Given("escrow key", token=OFFICER),
 }
+DEVICES = {
+    "fido2": Given(
+        "FIDO2 key", token=bytes(range(150, 182)), asked=bytes(range(32)) + bytes(range(100, 164))
+    ),
+    "pkcs11": Given(
+        "PKCS#11 key", token=bytes(range(60, 92)), asked=bytes(range(7, 39)) + b"card\0vault key"
+    ),
+}
+"""What was asked and what was answered; no device is needed to open the vectors."""
+EVERY = SECRETS | DEVICES
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,8 @@ class Vector:
             lines.append(f"secret: {self.given.kind}")
         if self.given.token:
             lines.append(f"token: {self.given.token.hex()}")
+        if self.given.asked:
+            lines.append(f"asked: {self.given.asked.hex()}")
         lines += [f"data key: {DATA_KEY.hex()}", f"comment: {self.comment}", "", ""]
         return "\n".join(lines).encode() + self.data
 
@@ -105,6 +119,14 @@ def escrowed(file: KeyFile, number: int = 1, private: bytes = PRIVATE) -> Escrow
     return kept
 
 
+def a_device(file: KeyFile, number: int, given: Given) -> Device:
+    salt, handle, nonce = given.asked[:32], given.asked[32:], bytes([number + 64]) * 12
+    slot = Device(given.kind, number, 1_700_000_000, salt, handle, nonce, b"")
+    wrapping_key = slots.device_key(file, slot, bytearray(given.token))
+    data_key = bytearray(DATA_KEY)
+    return replace(slot, sealed=keyfile.seal(file, slot, wrapping_key=wrapping_key, data_key=data_key))
+
+
 def save_seals() -> None:
     SEALS.write_text(json.dumps(_seals, indent=0, sort_keys=True) + "\n")
 
@@ -123,6 +145,8 @@ def a_file(*given: Given, cipher: keyfile.Cipher = "sqlcipher", vault: int = 9) 
 def _made(file: KeyFile, number: int, given: Given) -> AnySlot:
     if given.kind == "escrow key":
         return escrowed(file, number, PRIVATE if given.token == OFFICER else OTHER_PRIVATE)
+    if given.asked:
+        return a_device(file, number, given)
     return sealed(file, a_slot(number, kind=given.kind), given)
 
 
