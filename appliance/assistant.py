@@ -6,27 +6,26 @@ import collections.abc
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from appliance import models
 from appliance.config import Config
 from appliance.custody import attempt, now
-from appliance.errors import AuditDamaged, Cancelled, GeneratorDied, ModelMissing
-from appliance.generate.cell import CellGenerator
+from appliance.engines import Engines
+from appliance.errors import AuditDamaged, Cancelled, GeneratorDied
 from appliance.generate.check import Checked, check, quoted, to_the_point
 from appliance.generate.llm import Generator
 from appliance.generate.prompt import compose, enough
 from appliance.ingest.parse.nursery import Nursery, parse_file
 from appliance.ingest.pipeline import Ingest
 from appliance.journal import Journal
-from appliance.retrieve.reader import TrainedReader
 from appliance.retrieve.retriever import Retrieval, Retriever
 from appliance.secret import Secret
 from appliance.types import (
+    PASSAGES,
     Answer,
     Answered,
     Check,
@@ -36,6 +35,7 @@ from appliance.types import (
     DocumentPage,
     Event,
     EvidenceFound,
+    Level,
     Models,
     Prompt,
     Report,
@@ -48,84 +48,9 @@ from appliance.vault.keyfile import Cipher, Kdf
 from appliance.vault.reviewer import ReviewerPublic
 from appliance.vault.store import Store, reanchor
 
-if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
-    from appliance.embed import Encoder
-
 UNFINISHED = "not finished: add it again to go on, or remove it"
 MAX_TOKENS = 96
 """Two sentences and their citations; what runs on is not an answer."""
-
-
-class Engines:
-    """The models, each loaded once and only when wanted, in the background.
-
-    The encoder is wanted by nearly every call and starts loading at once, while a passphrase is typed. The
-    generator loads at the first question, beside the search, so that an `add` never pays for its memory.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self.accept_weaker = False
-        """Whether parsers and generator run where the kernel cannot confine them fully."""
-        self._config = config
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="load")
-        self._encoder = self._pool.submit(_load_encoder, config)
-        self._reader = self._pool.submit(_load_reader, config)
-        self._generator: Future[Generator | None] | None = None
-
-    def encoder(self) -> Encoder:
-        """Wait for the encoder.
-
-        Raises:
-            ModelMissing: it is not installed.
-            ModelMismatch: its file is not the one its card names.
-        """
-        return self._encoder.result()
-
-    def reader(self) -> TrainedReader | None:
-        """Wait for the trained reader; None where none is configured or installed.
-
-        Raises:
-            ModelMismatch: its file is not the one its card names.
-        """
-        return self._reader.result()
-
-    def generator(self) -> Future[Generator | None]:
-        """Start loading the generator unless that was done; None where none is configured or installed."""
-        if self._generator is None:
-            self._generator = self._pool.submit(
-                _load_generator, self._config, accept_weaker=self.accept_weaker
-            )
-        return self._generator
-
-
-def _load_encoder(config: Config) -> Encoder:
-    # Imported here: the ONNX runtime takes a third of a second, spent beside the key derivation this way.
-    from appliance.embed import load
-
-    return load(models.find(config.embedding, config.model_folders), threads=config.cores)
-
-
-def _load_reader(config: Config) -> TrainedReader | None:
-    if not config.reader:
-        return None
-    # Imported here for the same reason.
-    from appliance.retrieve.cross import load
-
-    try:
-        found = models.find(config.reader, config.model_folders)
-    except ModelMissing:
-        return None  # sentences are ranked without it; the answer's `models` says that none is there
-    return load(found, threads=config.cores)
-
-
-def _load_generator(config: Config, *, accept_weaker: bool) -> Generator | None:
-    if not config.generator:
-        return None
-    try:
-        found = models.find(config.generator, config.model_folders)
-    except ModelMissing:
-        return None  # quotes alone still answer; `doctor` and the answer's `models` say that none is there
-    return CellGenerator.load(found, threads=config.cores, accept_weaker=accept_weaker)
 
 
 class Assistant:
@@ -242,32 +167,52 @@ class Assistant:
         finally:
             self._store.close()
 
-    def ask(self, question: str, *, stop: threading.Event) -> Iterator[Event]:
+    def ask(
+        self,
+        question: str,
+        *,
+        stop: threading.Event,
+        passages: int = PASSAGES,
+        generate: bool = True,
+        level: Level = "balanced",
+    ) -> Iterator[Event]:
         """Yield Retrieved, EvidenceFound, Delta..., Answered; an abstention has no evidence and no delta.
+
+        At most `passages` are shown; without `generate` the quote is the answer; `level` is how much must
+        speak for an answer.
 
         Raises:
             Cancelled: `stop` was set; it is honoured within a second.
             StorageFull, AuditDamaged: the question cannot be recorded, so it is not answered.
         """
-        return self._journal.asking(question, self._asked(question, stop))
+        return self._journal.asking(
+            question, self._asked(question, stop, passages=passages, generate=generate, level=level)
+        )
 
-    def _asked(self, question: str, stop: threading.Event) -> Iterator[Event]:
+    def _asked(
+        self, question: str, stop: threading.Event, *, passages: int, generate: bool, level: Level
+    ) -> Iterator[Event]:
         watch = Stopwatch()
-        generator = self._engines.generator()
+        generator = self._engines.generator() if generate else None
         retriever = Retriever(self._store, self._engines.encoder(), self._engines.reader())
-        found = retriever.retrieve(question)
+        found = retriever.retrieve(question, most=passages, level=level)
         yield Retrieved(found.passages)
         if found.evidence is None:
             yield Answered(self._answer(question, found, watch.timings(found), None, None))
             return
         watch.evidence()
         yield EvidenceFound(found.evidence)
-        writer = generator.result()
+        writer = generator.result() if generator else None
         checked = quoted(found.passages, found.evidence)
         if writer is not None:
             try:
                 prompt = compose(
-                    question, found.passages, found.evidence, count=writer.count, context=writer.context
+                    question,
+                    found.passages,
+                    found.evidence,
+                    telling=found.telling,
+                    count=writer.count,
+                    context=writer.context,
                 )
                 draft = yield from _drafted(writer, prompt, watch=watch, stop=stop)
             except GeneratorDied:
@@ -351,6 +296,8 @@ class Assistant:
             timings=timings,
             tokens=writer.usage if writer else Tokens(),
             models=self._models(writer),
+            verdict=found.verdict,
+            evidence=found.evidence,
         )
 
     def _models(self, writer: Generator | None) -> Models:

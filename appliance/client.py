@@ -18,7 +18,17 @@ from appliance import wire
 from appliance.config import Config
 from appliance.errors import ApplianceError, Cancelled, by_name
 from appliance.secret import Secret, wipe
-from appliance.types import Checking, Document, DocumentPage, Event, Report, Rewritten, SlotInfo
+from appliance.types import (
+    PASSAGES,
+    Checking,
+    Document,
+    DocumentPage,
+    Event,
+    Level,
+    Report,
+    Rewritten,
+    SlotInfo,
+)
 
 _GRACE_S = 2.0
 
@@ -93,9 +103,20 @@ class Client:
 
     # Asking, and what is stored
 
-    def ask(self, question: str) -> Iterator[Event]:
-        """Yield Retrieved, EvidenceFound, Delta..., Answered; an abstention has no evidence and no delta."""
-        return self._events("ask", question=question)
+    def ask(
+        self,
+        question: str,
+        *,
+        passages: int = PASSAGES,
+        generate: bool = True,
+        level: Level | None = None,
+    ) -> Iterator[Event]:
+        """Yield Retrieved, EvidenceFound, Delta..., Answered; an abstention has no evidence and no delta.
+
+        At most `passages` are shown; without `generate` the quote is the answer; `level` is how much must
+        speak for an answer, the configured one where it is None.
+        """
+        return self._events("ask", question=question, passages=passages, generate=generate, level=level)
 
     def add(self, paths: Sequence[Path]) -> Iterator[Event]:
         """Yield Progress and FileDone as they come, and Added at the end."""

@@ -10,9 +10,10 @@ import sys
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from appliance.errors import UsageError
+from appliance.types import Level
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -22,16 +23,19 @@ class Config:
     """All that a site may set, with the defaults.
 
     `home` holds models/, vaults/ and config.toml. `generator` is a model's name, "" for quotes only;
-    `reader` is one too, "" to rank sentences without a trained one: none is shipped yet (scripts/LOG.md).
-    `threads` is for the encoder and the generator alike; `lock_minutes` of idleness close a vault in the
+    `reader` is one too, "" to rank sentences without a trained one; `rerank` is how many of the passages
+    found it reads, 0 none: then it is not loaded. `refusal` is how much must speak for an answer: "strict",
+    "balanced" or "open". `threads` is for the models alike; `lock_minutes` of idleness close a vault in the
     terminal UI, 0 never does.
     """
 
     home: Path
     vault: str = "main"
     embedding: str = "all-minilm-l6-v2-int8"
-    reader: str = ""
+    reader: str = "reader-minilm-l6"
     generator: str = "smollm2-135m-instruct"
+    rerank: int = 6
+    refusal: Level = "balanced"
     threads: int = 0
     lock_minutes: int = 15
 
@@ -113,4 +117,6 @@ def _checked(settings: dict[str, Any], path: Path) -> dict[str, Any]:
             raise UsageError(f"{path}: {name} must be a {type(defaults[name]).__name__}.")
         if isinstance(value, int) and value < 0:
             raise UsageError(f"{path}: {name} must not be negative.")
+    if settings.get("refusal", "balanced") not in get_args(Level):
+        raise UsageError(f"{path}: refusal must be one of {', '.join(get_args(Level))}.")
     return settings

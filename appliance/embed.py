@@ -13,7 +13,7 @@ import numpy as np
 
 from appliance import models
 from appliance.errors import ModelMismatch
-from appliance.inference import Session, Tokenizer, batches, load_session, load_tokenizer, padded
+from appliance.inference import Session, Tokenizer, load_session, load_tokenizer
 from appliance.types import Matrix
 
 
@@ -49,14 +49,11 @@ class OnnxEncoder:
         """Return one unit vector a text, shape (len(texts), dimensions).
 
         What lies beyond the card's `max_tokens` is not seen; `token_counts` tells where that is so. A text's
-        vector does not depend on its companions: activations are quantized by row, and padding is masked.
+        vector does not depend on its companions.
         """
-        vectors = np.empty((len(texts), self.dimensions), np.float32)
         rows = [_cut(ids, self._max_tokens) for ids in self._tokenizer.ids(texts)]
-        for batch in batches([len(row) for row in rows]):
-            ids, mask = padded([rows[index] for index in batch])
-            vectors[batch] = self._session.run({"input_ids": ids, "attention_mask": mask})[0]
-        return vectors
+        made = self._session.rows([{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in rows])
+        return np.array([vector for (vector,) in made], np.float32).reshape(len(texts), self.dimensions)
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         """Return how many tokens each text has before truncation, [CLS] and [SEP] included."""

@@ -19,12 +19,15 @@ import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from appliance import headers
 from appliance.errors import ModelMismatch, ModelMissing, UsageError
+from appliance.types import Level
 
 Kind = Literal["embedding", "reader", "generator"]
 
@@ -41,11 +44,11 @@ _FILES: Mapping[Kind, tuple[str, ...]] = {
 }
 _SETTINGS: Mapping[Kind, tuple[str, ...]] = {
     "embedding": ("dimensions", "max_tokens", "pooling"),
-    "reader": ("max_tokens",),
+    "reader": ("max_tokens", "calibration", "refusal"),
     "generator": ("template", "context"),
 }
 _CHECKS = {".onnx": headers.check_onnx, ".gguf": headers.check_gguf}
-_TYPES: Mapping[str, type] = {"str": str, "int": int}
+_TYPES: Mapping[str, type] = {"str": str, "int": int, "float": float}
 # Linux 5.1; Python 3.11 has no name for it. It forbids every write and writable mapping from then on, and
 # there is none before. F_SEAL_WRITE waits for pages in flight too: on a busy machine that was EBUSY (seen).
 _F_SEAL_FUTURE_WRITE = 0x10
@@ -70,15 +73,47 @@ class Measured:
     command: str
 
 
-_Entry = TypeVar("_Entry", File, Measured)
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a reader's readings are used; scripts/fit_reader.py found it on documents kept from the training.
+
+    `order` is the share of relevance in the order of the passages. Logits of relevance, answerability and
+    the span's margin are divided by their temperatures. `bias` and the others are the logistic regression
+    over the signals of those names (appliance/retrieve/refusal.py) that says whether an answer is there.
+    """
+
+    order: float
+    relevance_temperature: float
+    answerable_temperature: float
+    margin_temperature: float
+    bias: float
+    cosine: float
+    lead: float
+    covered: float
+    missing: float
+    agreed: float
+    answers: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """At `level` nothing under `threshold` is answered; `measured` says how often that was right or wrong."""
+
+    level: str
+    threshold: float
+    measured: str
+
+
+_Entry = TypeVar("_Entry", File, Measured, Calibration, Refusal)
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
     """What is known of a model.
 
-    `dimensions`, `max_tokens` and `pooling` belong to an embedding, `max_tokens` to a reader, `template` and
-    `context` to a generator; they are 0 or "" elsewhere.
+    `dimensions`, `max_tokens` and `pooling` belong to an embedding, `max_tokens`, `calibration` and `refusal`
+    to a reader, `template` and `context` to a generator; they are empty elsewhere. `refusal` has one entry a
+    level, from strict to open.
     """
 
     name: str
@@ -94,6 +129,8 @@ class Card:
     pooling: str = ""
     template: str = ""
     context: int = 0
+    calibration: Calibration | None = None
+    refusal: tuple[Refusal, ...] = ()
 
     def file(self, name: str) -> File:
         """Return the entry of the file `name`.
@@ -272,12 +309,17 @@ def parse_card(raw: bytes) -> Card:
     if kind not in get_args(Kind):
         raise UsageError(f"{where}: kind must be one of {', '.join(get_args(Kind))}.")
     _check_keys(values, kind, where)
+    tables = {"files", "measured", "calibration", "refusal"}
+    calibration = values.get("calibration")
     card = Card(
-        **{key: value for key, value in values.items() if key not in {"files", "measured"}},
+        **{key: value for key, value in values.items() if key not in tables},
         files=tuple(_entry(File, value, f"{where}, files") for value in values["files"]),
         measured=tuple(_entry(Measured, value, f"{where}, measured") for value in values.get("measured", [])),
+        calibration=_entry(Calibration, calibration, f"{where}, calibration") if calibration else None,
+        refusal=tuple(_entry(Refusal, value, f"{where}, refusal") for value in values.get("refusal", [])),
     )
     _check_values(card, where)
+    _check_reader(card, where)
     return card
 
 
@@ -289,7 +331,7 @@ def _check_keys(values: Mapping[str, Any], kind: Kind, where: str) -> None:
     if unknown := sorted(set(values) - needed - {"measured"}):
         raise UsageError(f"{where}: a card of kind {kind} has no {', '.join(unknown)}.")
     types = {field.name: _TYPES.get(str(field.type), str) for field in fields(Card)}
-    types |= {"files": list, "measured": list}
+    types |= {"files": list, "measured": list, "calibration": dict, "refusal": list}
     for key, value in values.items():
         if type(value) is not types[key]:
             raise UsageError(f"{where}: {key} must be a {types[key].__name__}.")
@@ -321,3 +363,18 @@ def _check_values(card: Card, where: str) -> None:
         value = getattr(card, setting)
         if not value or (isinstance(value, int) and not 0 < value <= 1 << 20):
             raise UsageError(f"{where}: {setting} is empty or out of range.")
+
+
+def _check_reader(card: Card, where: str) -> None:
+    """Check what decides whether a question is answered: a card must not answer everything by a NaN."""
+    if card.calibration is None:
+        return
+    values = asdict(card.calibration)
+    heats = [value for name, value in values.items() if name.endswith("_temperature")]
+    if not all(map(isfinite, values.values())) or min(heats) <= 0 or not 0 <= card.calibration.order <= 1:
+        raise UsageError(f"{where}, calibration: a figure is out of range.")
+    if [entry.level for entry in card.refusal] != list(get_args(Level)):
+        raise UsageError(f"{where}, refusal: the levels are {', '.join(get_args(Level))}, in this order.")
+    thresholds = [1.0, *(entry.threshold for entry in card.refusal), 0.0]
+    if not all(above >= below for above, below in pairwise(thresholds)):
+        raise UsageError(f"{where}, refusal: thresholds lie between 1 and 0 and fall from strict to open.")

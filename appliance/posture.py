@@ -7,13 +7,15 @@ import resource
 import shutil
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance import models, probe, sandbox
 from appliance.config import Config
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, ModelMissing
 from appliance.generate.cell import cell_checks
+from appliance.retrieve.refusal import SENTENCES_REFUSAL
 from appliance.types import Check, Report
 
 _ENOUGH_ROOM = 512 * 1024 * 1024
@@ -28,7 +30,23 @@ def models_report(config: Config) -> Report:
     checks += [
         Check(name, ok=False, detail="configured, but not installed: run `make models`") for name in missing
     ]
-    return Report(tuple(checks))
+    return Report((*checks, *_levels(config)))
+
+
+def _levels(config: Config) -> tuple[Check, ...]:
+    """Say how often each level of refusal was right and wrong, with the reader that is in use."""
+    levels = SENTENCES_REFUSAL
+    if config.reader and config.rerank:
+        with suppress(ModelMissing):
+            levels = models.find(config.reader, config.model_folders).card.refusal
+    return tuple(
+        Check(
+            f"refusal {each.level}",
+            ok=True,
+            detail=each.measured + (" (chosen)" if each.level == config.refusal else ""),
+        )
+        for each in levels
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from appliance.types import (
     Report,
     Rewritten,
     SlotInfo,
+    Timings,
+    Verdict,
 )
 
 REFUSAL = "Not in your documents"
@@ -32,9 +34,10 @@ def place(document: str, page: int | None, heading: str) -> str:
     return f"{where} · {clean_line(heading)}" if heading else where
 
 
-def evidence(found: Evidence, width: int) -> str:
-    """Return the quote under its place: the first thing a reader sees."""
-    return f"{place(found.document, found.page, found.heading)}\n{_quoted(found.quote, width)}\n"
+def evidence(found: Evidence, width: int, *, styled: bool = False) -> str:
+    """Return the quote under its place: the first thing a reader sees; `styled` marks the answer's words."""
+    where = place(found.document, found.page, found.heading)
+    return f"{where}\n{_quoted(_parts(found) if styled else (found.quote,), width)}\n"
 
 
 def answer(given: Answer, width: int, *, shown: Evidence | None = None) -> str:
@@ -43,14 +46,32 @@ def answer(given: Answer, width: int, *, shown: Evidence | None = None) -> str:
     `shown` is the evidence that is on screen already: an answer that only repeats it is not printed twice.
     """
     if given.abstained:
-        near = [f"  {place(p.document, p.page, p.heading)}" for p in given.passages[:3]]
-        return "\n".join([f"{REFUSAL}.", *(["", "The nearest passages:", *near] if near else [])]) + "\n"
+        return "\n".join([f"{REFUSAL}.", *_nearest(given, width)]) + "\n"
     text = answer_text(given)
     if shown is not None and text == f"{shown.quote.strip()} [{shown.n}]":
         text = f"The quote is the answer [{shown.n}]."
     lines = [_wrapped(clean(text), width), ""]
     lines += [_citation(citation) for citation in _first_of_each(given.citations)]
     return "\n".join(lines) + "\n"
+
+
+def _nearest(given: Answer, width: int) -> list[str]:
+    """Return where the nearest passages stand, and how near they come."""
+    if not given.passages:
+        return []
+    near = [f"  {place(p.document, p.page, p.heading)}" for p in given.passages[:3]]
+    return ["", _wrapped(f"The nearest passages ({verdict(given.verdict)}):", width), *near]
+
+
+def verdict(found: Verdict) -> str:
+    """Return how near the documents came to an answer, and how near they must come."""
+    return f"chance of an answer {found.near:.2f}; {found.level} asks for {found.needed:.2f}"
+
+
+def timings(spent: Timings) -> str:
+    """Return where the time went, in one line."""
+    stages = f"search {spent.embed_ms + spent.search_ms:.0f}, reading {spent.read_ms:.0f}"
+    return f"evidence after {spent.first_evidence_ms:.0f} ms ({stages}), all in {spent.total_ms:.0f} ms"
 
 
 def answer_text(given: Answer) -> str:
@@ -100,7 +121,16 @@ def answer_json(given: Answer) -> dict[str, Any]:
         ),
         "tokens": _fields(given.tokens, "prompt output"),
         "models": _fields(given.models, "embedding reader generator"),
+        "refusal": _fields(given.verdict, "level near needed"),
+        "evidence": _evidence_json(given.evidence) if given.evidence else None,
     }
+
+
+def _evidence_json(found: Evidence) -> dict[str, Any]:
+    """Return the quote with its place in `passages[n - 1].text`, and that of the words that answer."""
+    start, end = found.mark or (None, None)
+    known = _fields(found, "n document page heading quote start end")
+    return known | {"answer_start": start, "answer_end": end}
 
 
 def file_line(result: FileResult) -> str:
@@ -241,11 +271,41 @@ def _first_of_each(citations: Iterable[Citation]) -> list[Citation]:
     return list(seen.values())
 
 
-def _quoted(text: str, width: int) -> str:
-    return (
-        "\n".join(textwrap.wrap(clean_line(text), width - 4, initial_indent="  “", subsequent_indent="   "))
-        + "”"
-    )
+def _parts(found: Evidence) -> tuple[str, ...]:
+    """Return the quote before, at and after the words that answer."""
+    if found.mark is None:
+        return (found.quote,)
+    start, end = (at - found.start for at in found.mark)
+    return found.quote[:start], found.quote[start:end], found.quote[end:]
+
+
+def _quoted(parts: Sequence[str], width: int) -> str:
+    """Return a quote in lines; of three parts the middle one is emphasised."""
+    cleaned = [clean(part) for part in parts]
+    lines = textwrap.wrap(" ".join("".join(cleaned).split()), width - 7)
+    if len(cleaned) > 1:
+        first = _letters(cleaned[0])
+        lines = _emphasised(lines, first, first + _letters(cleaned[1]))
+    return "  “" + "\n   ".join(lines) + "”"
+
+
+def _letters(text: str) -> int:
+    """Count what breaking lines neither adds nor takes away."""
+    return len("".join(text.split()))
+
+
+def _emphasised(lines: Sequence[str], first: int, last: int) -> list[str]:
+    """Return the lines with the letters from `first` to `last` bold and underlined, each line by itself."""
+    shown, before = [], 0
+    for line in lines:
+        places = [at for at, char in enumerate(line) if not char.isspace()]
+        inside = places[max(first - before, 0) : max(last - before, 0)]
+        before += len(places)
+        if inside:
+            start, end = inside[0], inside[-1] + 1
+            line = f"{line[:start]}\x1b[1;4m{line[start:end]}\x1b[22;24m{line[end:]}"
+        shown.append(line)
+    return shown
 
 
 def _wrapped(text: str, width: int) -> str:

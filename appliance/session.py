@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from appliance import config, custody, review, supply
-from appliance.assistant import Assistant, Engines
+from appliance.assistant import Assistant
+from appliance.engines import Engines
 from appliance.errors import IntegrityError, UsageError
 from appliance.posture import models_report, posture_report
 from appliance.secret import Secret
-from appliance.types import Checking, Report
+from appliance.types import Checking, Level, Report
 from appliance.vault.cost import calibrate
 from appliance.vault.keyfile import Cipher
 
@@ -70,9 +71,12 @@ class Session:
 
     # Asking, and what is stored
 
-    def ask(self, stop: threading.Event, *, question: str) -> Iterator[Reply]:
-        """Answer one question."""
-        yield from self._vault.ask(question, stop=stop)
+    def ask(
+        self, stop: threading.Event, *, question: str, passages: int, generate: bool, level: Level | None
+    ) -> Iterator[Reply]:
+        """Answer one question, at the configured level of refusal where it names none."""
+        level = level or self._config.refusal
+        yield from self._vault.ask(question, stop=stop, passages=passages, generate=generate, level=level)
         yield None
 
     def add(self, stop: threading.Event, *, paths: tuple[str, ...]) -> Iterator[Reply]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:  # the front ends need no arrays, and NumPy costs them 70 ms of start-up
     import numpy as np
@@ -19,9 +19,16 @@ Vector: TypeAlias = "npt.NDArray[np.float32]"
 Matrix: TypeAlias = "npt.NDArray[np.float32]"
 """Rows of unit vectors, shape (n, d)."""
 
+PASSAGES: Final = 6
+"""Passages shown with an answer, unless the caller wants more or fewer."""
+
 BlockKind = Literal["heading", "paragraph", "item", "table", "code"]
 Finder = Literal["words", "vectors"]
 FileStatus = Literal["ok", "partial", "no-text", "duplicate", "failed"]
+Span: TypeAlias = tuple[int, int]
+"""The offsets of the first character and of the one after the last."""
+Level = Literal["strict", "balanced", "open"]
+"""How much must speak for an answer before one is given: strict refuses most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,8 @@ class Evidence:
     """The span of one passage that best answers: `quote == passages[n - 1].text[start:end]`.
 
     `n` is the passage's 1-based number, `page` the page on which the quote begins, `near` in [0, 1] how
-    near the best passage is to the question.
+    near the best passage is to the question. `mark` are the words in the quote that answer, as offsets in
+    the passage's text too; None where no trained reader pointed at them.
     """
 
     n: int
@@ -153,6 +161,7 @@ class Evidence:
     page: int | None
     heading: str
     near: float
+    mark: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +218,19 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether an answer was given: `near`, in [0, 1], estimates that one is there, `needed` is the least."""
+
+    level: Level = "balanced"
+    near: float = 0.0
+    needed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The checked answer. `unsupported` holds the generated sentences that the check turned away.
 
-    An abstention has `abstained`, no citations, and the nearest passages.
+    An abstention has `abstained`, no citations, no evidence, and the nearest passages.
     """
 
     question: str
@@ -224,6 +242,8 @@ class Answer:
     timings: Timings
     tokens: Tokens
     models: Models
+    verdict: Verdict = Verdict()
+    evidence: Evidence | None = None
 
 
 # Events: the whole contract between the facade and every front end.

@@ -6,7 +6,7 @@ import re
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 from appliance.errors import Cancelled, WrongSecret
 from appliance.secret import Secret
 from appliance.types import (
+    PASSAGES,
     Added,
     Answer,
     Answered,
@@ -29,6 +30,7 @@ from appliance.types import (
     EvidenceFound,
     FileDone,
     FileResult,
+    Level,
     Matrix,
     Models,
     Passage,
@@ -38,6 +40,7 @@ from appliance.types import (
     Retrieved,
     Timings,
     Tokens,
+    Verdict,
 )
 from tests.stores import FakeStore as FakeStore
 
@@ -138,6 +141,7 @@ def fake_answer(
         timings=Timings(4.0, 6.0, 2.0, 84.0, None if abstained else 1250.0, 8100.0),
         tokens=Tokens() if abstained else Tokens(700, 48),
         models=Models("fake", None, "fake"),
+        verdict=Verdict("balanced", 0.12 if abstained else 0.93, 0.31),
     )
 
 
@@ -153,6 +157,7 @@ class FakeClient:
     draft: tuple[str, ...] = ("The shut-off ", "head is 42 m ", "at 2900 rpm [1].")
     unsupported: tuple[str, ...] = ()
     abstains: bool = False
+    mark: tuple[int, int] | None = None
     files: tuple[FileResult, ...] = (
         FileResult("/media/usb/a.pdf", "ok", 3, 12),
         FileResult("/media/usb/b.pdf", "failed", reason="needs a password"),
@@ -177,20 +182,26 @@ class FakeClient:
         if bytes(secret.words) != PASSPHRASE:
             raise WrongSecret(f"No slot of {vault} opens.")
 
-    def ask(self, question: str) -> Iterator[Event]:
+    def ask(
+        self,
+        question: str,
+        *,
+        passages: int = PASSAGES,
+        generate: bool = True,
+        level: Level | None = None,
+    ) -> Iterator[Event]:
         self._enter("ask")
-        yield Retrieved(self.passages)
+        shown = self.passages[:passages]
+        yield Retrieved(shown)
         if not self.abstains:
-            first = self.passages[0]
+            first = shown[0]
             quote = QUOTE if QUOTE in first.text else first.text
-            yield EvidenceFound(fake_evidence(first, quote))
-            for number, text in enumerate(self.draft):
+            yield EvidenceFound(replace(fake_evidence(first, quote), mark=self.mark))
+            for number, text in enumerate(self.draft if generate else ()):
                 self._enter(f"delta {number}")
                 yield Delta(text)
         self._enter("answer")
-        yield Answered(
-            fake_answer(question, self.passages, unsupported=self.unsupported, abstained=self.abstains)
-        )
+        yield Answered(fake_answer(question, shown, unsupported=self.unsupported, abstained=self.abstains))
 
     def add(self, paths: Sequence[Path]) -> Iterator[Event]:
         self._enter("add")

@@ -198,6 +198,17 @@ class FakeStore:
                 scores[chunk] += weight * count / (count + 1.2)
         return sorted(scores.items(), key=lambda found: (-found[1], found[0]))[: max(limit, 0)]
 
+    def rate(self, weights, chunk_ids):
+        stems = {stem: weight for word, weight in weights.items() for stem in self._stems(word)}
+        scores = {}
+        for chunk in chunk_ids:
+            if chunk in self._chunks:
+                often = Counter(self._stems(self._body(chunk)))
+                scores[chunk] = sum(
+                    weight * often[stem] / (often[stem] + 1.2) for stem, weight in stems.items()
+                )
+        return scores
+
     def nearest(self, vector, limit, *, coarse=256):
         if vector.shape != (DIMENSIONS,) or not abs(float(np.linalg.norm(vector)) - 1) < 1e-3:
             raise UsageError("The vectors must be finite and of length 1.")

@@ -7,9 +7,12 @@ import re
 from textual.content import Content
 
 from appliance.clean import clean, clean_line
+from appliance.types import Span
 
 QUOTE = "reverse"
 """Reverse video: seen in 16 colours, in none, on light and on dark. The marks serve a screen reader."""
+ANSWER = "reverse bold underline"
+"""The words of the quote that answer."""
 _OPEN, _CLOSE = "\u00bb", "\u00ab"
 
 _BLANKS = re.compile(r"\s*\n\s*")
@@ -26,17 +29,21 @@ def line(text: str, style: str = "") -> Content:
     return Content.styled(clean_line(text), style)
 
 
-def quoted(text: str, span: tuple[int, int] | None, *, lead: int | None = None) -> Content:
+def quoted(text: str, span: Span | None, *, lead: int | None = None, answer: Span | None = None) -> Content:
     """Return `text` with `text[start:end]` marked; `lead` limits the characters shown before the mark.
 
-    The three parts are cleaned apart, so offsets into the text as stored stay true.
+    `answer` are words inside the span. The parts are cleaned apart, so offsets into the text as stored stay
+    true.
     """
     if span is None:
         return plain(text)
     start, end = span
+    first, last = answer or (end, end)
     return Content.assemble(
         _before(text, start, lead),
-        (_OPEN + clean(text[start:end]).strip() + _CLOSE, QUOTE),
+        (_OPEN + clean(text[start:first]).lstrip(), QUOTE),
+        (clean(text[first:last]), ANSWER),
+        (clean(text[last:end]).rstrip() + _CLOSE, QUOTE),
         clean(text[end:]),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from appliance import __version__
 from appliance.clean import clean_line
@@ -13,6 +13,7 @@ from appliance.cli import audit, commands, copies, keys
 from appliance.cli.output import Options
 from appliance.config import Config
 from appliance.errors import UsageError
+from appliance.types import Level
 
 CIPHERS = ("sqlcipher", "aegis", "chacha20")
 Command = Callable[[Options, Config], int]
@@ -59,6 +60,7 @@ def _documents(group: Any) -> None:
     add.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     ask = _command(group, "ask", commands.ask, "ask one question; '-' reads questions from stdin, one a line")
     ask.add_argument("question", nargs="+", help="quotation marks are not needed")
+    _refusal(ask)
     _command(group, "list", commands.listing, "list the documents")
     show = _command(group, "show", commands.show, "print the stored text of a document")
     show.add_argument("document", help="its name or id")
@@ -67,6 +69,43 @@ def _documents(group: Any) -> None:
     remove.add_argument("documents", nargs="+", metavar="DOCUMENT", help="names or ids")
     verify = _command(group, "verify", commands.verify, "check that the store is what was written")
     verify.add_argument("--full", action="store_true", help="read every page, chunk and vector")
+    _evaluation(group)
+
+
+def _evaluation(group: Any) -> None:
+    made = _command(group, "eval", _evaluate, "ask a set of questions and print how good the answers are")
+    made.add_argument(
+        "set", type=Path, metavar="SET", help="a folder in BEIR's layout, SQuAD's .json, or a .jsonl"
+    )
+    made.add_argument(
+        "--documents", type=Path, metavar="FOLDER", help="ask about this folder, in a vault of its own"
+    )
+    made.add_argument(
+        "--split", metavar="NAME", help="which judgements of a BEIR folder (default: dev, test)"
+    )
+    made.add_argument(
+        "--out", type=Path, metavar="RUN", help="write each question's figures here; go on where it stopped"
+    )
+    made.add_argument("--against", type=Path, metavar="RUN", help="compare with an earlier run")
+    made.add_argument("--limit", type=_count, metavar="N", help="ask only N questions, drawn by the seed")
+    made.add_argument("--seed", type=_count, default=1, metavar="S", help="what draws them (default: 1)")
+    _refusal(made)
+    made.add_argument("--quotes-only", action="store_true", help="let the quote be the answer: much quicker")
+
+
+def _refusal(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--refusal",
+        choices=get_args(Level),
+        help="how much must speak for an answer (default: config.toml's refusal, or balanced)",
+    )
+
+
+def _evaluate(options: Options, settings: Config) -> int:
+    # Imported here: NumPy costs 70 ms of start-up that no other command should pay.
+    from appliance.cli.evaluating import evaluate
+
+    return evaluate(options, settings)
 
 
 def _keys(group: Any) -> None:

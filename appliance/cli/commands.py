@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from appliance import render
 from appliance.clean import clean_line
 from appliance.cli.asking import given, must_exist, new_passphrase, unlocked, ways
-from appliance.cli.output import Options, finished, followed, narrate, print_json, show_report
+from appliance.cli.output import Options, finished, followed, narrate, print_json, show_report, styled
 from appliance.client import Client
 from appliance.config import Config
 from appliance.errors import ApplianceError, UsageError, VaultExists
@@ -75,10 +75,10 @@ def _asked_aloud(client: Client, question: str, options: Options) -> Answer:
 def _ask_one(client: Client, question: str, options: Options) -> Answer:
     width = min(shutil.get_terminal_size().columns, 100)
     given = shown = None
-    for event in client.ask(question):
+    for event in client.ask(question, level=options.refusal):
         if isinstance(event, EvidenceFound) and not options.json:
             shown = event.evidence
-            print(render.evidence(shown, width), flush=True)
+            print(render.evidence(shown, width, styled=styled()), flush=True)
         elif isinstance(event, Answered):
             given = event.answer
     if given is None:
@@ -87,9 +87,7 @@ def _ask_one(client: Client, question: str, options: Options) -> Answer:
         print_json(render.answer_json(given))
     else:
         print(render.answer(given, width, shown=shown), flush=True)
-        narrate(
-            f"evidence after {given.timings.first_evidence_ms:.0f} ms, all in {given.timings.total_ms:.0f} ms"
-        )
+        narrate(render.timings(given.timings))
     return given
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -23,7 +24,7 @@ Options = argparse.Namespace
 def finished(events: Iterator[Any], options: Options) -> Added:
     """Draw an add as it goes; return its end."""
     done = None
-    with closing(_Bar()) as bar:
+    with closing(Bar()) as bar:
         for event in events:
             if isinstance(event, Progress):
                 bar.show(event)
@@ -45,7 +46,7 @@ def followed(events: Iterator[Any], cancel: Callable[[], None]) -> Any:
     and then what it made has to be told.
     """
     last = None
-    with closing(_Bar()) as bar, ExitStack() as until_here:
+    with closing(Bar()) as bar, ExitStack() as until_here:
         for event in events:
             if last is None:  # before, nothing was changed, and the call may be half sent
                 until_here.enter_context(_ctrl_c(cancel))
@@ -77,18 +78,20 @@ def _ctrl_c(act: Callable[[], None]) -> Iterator[None]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-class _Bar:
+class Bar:
     """One line of progress on a terminal's stderr, redrawn in place; nothing where stderr is no terminal."""
 
     def __init__(self) -> None:
         self._drawn = False
 
     def show(self, progress: Progress) -> None:
-        eta = "" if progress.eta_s is None else f", {_duration(progress.eta_s)} left"
+        """Draw how far an add has come."""
+        eta = "" if progress.eta_s is None else f", {duration(progress.eta_s)} left"
         line = f"{progress.files_done}/{progress.files_total} files, {progress.chunks_done} chunks{eta}  "
         self.write(line + progress.current)
 
     def write(self, line: str) -> None:
+        """Draw a line in the place of the last."""
         if not sys.stderr.isatty():
             return
         room = shutil.get_terminal_size().columns - 1
@@ -104,7 +107,8 @@ class _Bar:
             self._drawn = False
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return how long something takes, in words."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
@@ -116,6 +120,11 @@ def show_report(found: Report, options: Options) -> int:
     else:
         print(render.report(found), end="")
     return 0 if found.ok else CHECK_FAILED
+
+
+def styled() -> bool:
+    """Tell whether stdout is a terminal whose user wants emphasis (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def print_json(value: dict[str, Any]) -> None:

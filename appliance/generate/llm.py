@@ -172,7 +172,7 @@ class LlamaGenerator:
             ApplianceError: the library failed.
         """
         self._stop = stop
-        prefix, body = self._tokens(prompt)
+        prefix, body = self.tokens(prompt)
         room = self.context - len(prefix) - len(body)
         if room < 1:
             raise NoRoom("The prompt is longer than the model's context.")
@@ -194,12 +194,16 @@ class LlamaGenerator:
             if self._stop.is_set() or not self._evaluate([token]):
                 return
 
-    def _tokens(self, prompt: Prompt) -> tuple[list[int], list[int]]:
+    def tokens(self, prompt: Prompt) -> tuple[list[int], list[int]]:
         """Return the tokens of the system prefix and of the rest; only our own markers become special."""
         marks = self._template
         prefix = self._tokenize(marks.before_system, special=True) + self._untrusted(prompt.system)
         body = self._tokenize(marks.before_user, special=True) + self._untrusted(prompt.user)
         return prefix, body + self._tokenize(marks.before_answer, special=True)
+
+    def written(self, answer: str) -> list[int]:
+        """Return the tokens of an answer as the model should write them, its end included."""
+        return [*self._untrusted(answer), int(self._lib.llama_vocab_eot(self._vocab))]
 
     def _untrusted(self, text: str) -> list[int]:
         """Tokenise text in which nobody may forge a turn: no control token comes out of it."""

@@ -6,8 +6,9 @@ for "no answer here", and of relevance and answerability. scripts/train_reader.p
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,17 +19,20 @@ from appliance.inference import (
     Placed,
     Session,
     Tokenizer,
-    batches,
     load_session,
     load_tokenizer,
-    padded,
 )
-from appliance.retrieve.reader import Question, Reading
-from appliance.sentences import split
-from appliance.types import Passage
+from appliance.retrieve.reader import Question, Reading, Wording, screened, sentences, wordings
+from appliance.types import PASSAGES, Passage, Span
 
-WEIGHT = 0.3
-"""The share of relevance in the order of the passages; chosen by scripts/fit_reader.py."""
+DOUBT = -0.5
+"""The margin, in units of its temperature, under which the question's words choose the sentence, and no
+words in it are marked."""
+WORDS, DOUBTED = 1.0, 3.0
+"""What the words count beside the margin, and what in doubt; chosen in scripts/LOG.md."""
+_NAMED, _DEFINED = 0.5, 4.0
+"""What the question's identifiers in a sentence count always, and a table's row that one of them opens."""
+_SURE = 0.95
 _CLS, _SEP = 101, 102
 _QUESTION_TOKENS = 64
 _ANSWER_TOKENS = 48
@@ -48,60 +52,74 @@ class Row:
     ids: Sequence[int]
     second: int
     first: int
-    places: Sequence[tuple[int, int]]
+    places: Sequence[Span]
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Words of a text that may answer: `margin` is the logit of their being it over there being none.
+
+    `sentence` is the one that they stand in, the words themselves where no sentence was asked for.
+    """
+
+    margin: float
+    span: Span
+    sentence: Span
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the graph says of one row: logits, `margin` of the best span over none, `span` in the text."""
+    """What the graph says of one row: logits, the best span, and the best of each sentence, best first.
+
+    `quotable` is empty where nothing of the passage may be quoted.
+    """
 
     relevance: float
     answerable: float
-    margin: float
-    span: tuple[int, int]
+    best: Marked
+    quotable: tuple[Marked, ...]
 
 
 class CrossReader:
-    """Reads passages with one session."""
+    """Reads passages with one session, the first `depth` of those found."""
 
-    def __init__(self, session: Session, tokenizer: Tokenizer, card: models.Card) -> None:
-        self.name = card.name
-        self.weight = WEIGHT
+    def __init__(
+        self, session: Session, tokenizer: Tokenizer, card: models.Card, *, depth: int = PASSAGES
+    ) -> None:
+        if card.calibration is None:
+            raise ModelMismatch(f"The card of {card.name} has no calibration.")
+        self.name: str | None = card.name
+        self.depth = depth
+        self.calibration = card.calibration
+        self.levels = card.refusal
         self._session = session
         self._tokenizer = tokenizer
         self._max_tokens = card.max_tokens
 
     def read(self, question: Question, passages: Sequence[Passage]) -> tuple[Reading, ...]:
         """Return one reading per passage, in their order; `span` is the sentence around the answer."""
-        return readings(self.judge(question.text, passages), passages)
+        judged = self.judge(question.text, passages)
+        worded = [wordings(question, passage) for passage in passages]
+        return tuple(
+            reading(one, words, len(passage.text), self.calibration)
+            for one, words, passage in zip(judged, worded, passages, strict=True)
+        )
 
     def judge(self, question: str, passages: Sequence[Passage]) -> list[Judged]:
         """Return what the graph says of each passage."""
         asked = self._tokenizer.placed([question])[0].ids[:_QUESTION_TOKENS]
         heads = self._tokenizer.placed([_head(passage) for passage in passages])
-        texts = self._tokenizer.placed([passage.text for passage in passages])
+        texts = self._tokenizer.placed([screened(passage.text) for passage in passages])
         rows = [row(asked, head, text, self._max_tokens) for head, text in zip(heads, texts, strict=True)]
-        found: dict[int, Judged] = {}
-        for batch in batches([len(each.ids) for each in rows]):
-            chosen = [rows[index] for index in batch]
-            spans, scores = self._run(chosen)
-            for index, each, logits, (relevance, answerable) in zip(
-                batch, chosen, spans, scores, strict=True
-            ):
-                span, margin = best_span(logits, each)
-                found[index] = Judged(float(relevance), float(answerable), margin, span)
-        return [found[index] for index in range(len(rows))]
-
-    def _run(self, rows: Sequence[Row]) -> list[Floats]:
-        ids, mask = padded([each.ids for each in rows])
-        types = np.zeros_like(ids)
-        for number, each in enumerate(rows):
-            types[number, each.second : len(each.ids)] = 1
-        return self._session.run({"input_ids": ids, "attention_mask": mask, "token_type_ids": types})
+        found = self._session.rows([_inputs(each) for each in rows])
+        return [
+            _judged(spans, scores, each, passage.text)
+            for (spans, scores), each, passage in zip(found, rows, passages, strict=True)
+        ]
 
 
-def load(found: models.Installed, *, threads: int) -> CrossReader:
-    """Load a reader, verified, to compute with `threads` threads.
+def load(found: models.Installed, *, threads: int, depth: int = PASSAGES) -> CrossReader:
+    """Load a reader, verified, to compute with `threads` threads and read the first `depth` passages.
 
     Raises:
         ModelMissing: a file of it is not there.
@@ -113,7 +131,17 @@ def load(found: models.Installed, *, threads: int) -> CrossReader:
             f"The graph of {found.card.name} is not that of a reader.",
             hint="Convert the model with `python -m scripts.convert --kind reader`.",
         )
-    return CrossReader(session, load_tokenizer(found), found.card)
+    return CrossReader(session, load_tokenizer(found), found.card, depth=depth)
+
+
+def _inputs(each: Row) -> dict[str, Sequence[int]]:
+    types = [int(place >= each.second) for place in range(len(each.ids))]
+    return {"input_ids": each.ids, "attention_mask": [1] * len(each.ids), "token_type_ids": types}
+
+
+def _judged(spans: Floats, scores: Floats, each: Row, text: str) -> Judged:
+    relevance, answerable = (float(score) for score in scores)
+    return Judged(relevance, answerable, best_span(spans, each), ranked_spans(spans, each, sentences(text)))
 
 
 def _head(passage: Passage) -> str:
@@ -130,34 +158,66 @@ def row(question: Sequence[int], head: Placed, text: Placed, most: int) -> Row:
     return Row(ids, second, second + len(before), text.places[: len(body)])
 
 
-def best_span(logits: Floats, each: Row) -> tuple[tuple[int, int], float]:
-    """Return the best span in characters of the text and its margin over "no answer"; `logits` (s, 2)."""
-    count = len(each.places)
+def best_span(logits: Floats, each: Row) -> Marked:
+    """Return the best span of the whole text; `logits` (s, 2)."""
+    return _best(logits, each, (0, len(each.places)))
+
+
+def ranked_spans(logits: Floats, each: Row, quotable: Sequence[Span]) -> tuple[Marked, ...]:
+    """Return the best span inside each of the sentences that were read, the most telling sentence first."""
+    begins = [place[0] for place in each.places]
+    found = []
+    for start, end in quotable:
+        tokens = (bisect_left(begins, start), bisect_left(begins, end))
+        if tokens[0] < tokens[1]:
+            found.append(replace(_best(logits, each, tokens), sentence=(start, end)))
+    return tuple(sorted(found, key=lambda marked: -marked.margin))
+
+
+def _best(logits: Floats, each: Row, tokens: Span) -> Marked:
+    """Return the best span of the `tokens` of the text."""
     none = float(logits[0, 0] + logits[0, 1])
+    count = tokens[1] - tokens[0]
     if not count:
-        return (0, 0), -none
-    starts, ends = (logits[each.first : each.first + count, side] for side in (0, 1))
+        return Marked(-none, (0, 0), (0, 0))
+    first = each.first + tokens[0]
+    starts, ends = (logits[first : first + count, side] for side in (0, 1))
     sums = starts[:, None] + ends[None, :]
-    allowed = np.triu(np.ones_like(sums, dtype=bool)) & ~np.triu(
-        np.ones_like(sums, dtype=bool), _ANSWER_TOKENS
+    ones = np.ones_like(sums, dtype=bool)
+    at = int(np.where(np.triu(ones) & ~np.triu(ones, _ANSWER_TOKENS), sums, -np.inf).argmax())
+    begin, last = divmod(at, count)
+    span = (each.places[tokens[0] + begin][0], each.places[tokens[0] + last][1])
+    return Marked(float(sums[begin, last]) - none, span, span)
+
+
+def reading(judged: Judged, worded: Sequence[Wording], size: int, how: models.Calibration) -> Reading:
+    """Return the reading of a passage of `size` characters from what the graph and the words say."""
+    if not judged.quotable:
+        return Reading(0.0, (0, size), 0.0)
+    words = DOUBTED if judged.quotable[0].margin / how.margin_temperature < DOUBT else WORDS
+    said = {each.span: words * each.overlap + _identified(each) for each in worded}
+    best, *others = sorted(
+        judged.quotable,
+        key=lambda marked: -(marked.margin / how.margin_temperature + said.get(marked.sentence, 0.0)),
     )
-    at = int(np.where(allowed, sums, -np.inf).argmax())
-    first, last = divmod(at, count)
-    return (each.places[first][0], each.places[last][1]), float(sums[first, last]) - none
-
-
-def readings(judged: Sequence[Judged], passages: Sequence[Passage]) -> tuple[Reading, ...]:
-    """Return the readings that follow from what the graph said."""
-    return tuple(
-        Reading(_chance(each.relevance), _widened(each.span, passage.text), _chance(each.answerable))
-        for each, passage in zip(judged, passages, strict=True)
+    # What has an identifier of the question for its key is its answer: the graph was trained on prose.
+    least = _SURE if any(each.defines for each in worded) else 0.0
+    relevance = _chance(judged.relevance / how.relevance_temperature)
+    answerable = _chance(judged.answerable / how.answerable_temperature)
+    margin = _chance(judged.quotable[0].margin / how.margin_temperature)
+    return Reading(
+        relevance=max(relevance, least),
+        span=best.sentence,
+        # All three must speak for one and the same passage: better than each at its best (scripts/LOG.md).
+        answers=max(relevance * answerable * margin, least),
+        mark=best.span if best.margin / how.margin_temperature >= DOUBT else None,
+        others=tuple(marked.sentence for marked in others),
     )
 
 
-def _widened(span: tuple[int, int], text: str) -> tuple[int, int]:
-    """Return the sentences that the span touches."""
-    touched = [each for each in split(text) if each[0] < span[1] and each[1] > span[0]]
-    return (touched[0][0], touched[-1][1]) if touched else (0, len(text))
+def _identified(sentence: Wording) -> float:
+    """Return what the question's identifiers add to a sentence's margin, in units of its temperature."""
+    return _NAMED * sentence.named + _DEFINED * sentence.defines
 
 
 def _chance(logit: float) -> float:

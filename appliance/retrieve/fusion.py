@@ -6,17 +6,15 @@ Reciprocal ranks lose what the scores know; see scripts/LOG.md for both on our s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from appliance.types import Finder, Hit, Passage
 
-WEIGHT = 0.7
+WEIGHT = 0.5
 """The share of the vectors in the sum; chosen in scripts/LOG.md."""
-NEIGHBOUR = 0.2
-"""What a chunk gains from the better of its two neighbours, as a share of that one's score."""
-NAMED = 0.6
-"""What a chunk gains that holds every identifier of the question, where 1 is the best score there is."""
+NAMED = 2.5
+"""What a passage gains that holds every name of a question which is nothing but names."""
 CROWDING = 0.9
 """What is left of a passage's score for each better one on its page: five of one page are one place."""
 
@@ -26,15 +24,16 @@ def fuse(
     vectors: Mapping[int, float],
     *,
     near: Mapping[int, float],
+    rated: Mapping[int, float] | None = None,
     weight: float = WEIGHT,
 ) -> tuple[Hit, ...]:
     """Return every chunk of either ranking, best first; equal scores are ordered by chunk.
 
-    `words` and `vectors` map chunks to scores, higher is better; `near` holds the cosines of chunks that only
-    the words found, where known, so that they are not judged as if they were the farthest.
+    `words` and `vectors` map chunks to scores, higher is better. `near` holds the cosines of chunks that only
+    the words found, `rated` what the words say of all, where known: so none is judged as if it were the last.
     """
     cosines = {**near, **vectors}
-    said, meant = scaled(words), scaled(cosines)
+    said, meant = scaled(words if rated is None else rated), scaled(cosines)
     hits = [
         Hit(
             chunk,
@@ -46,31 +45,27 @@ def fuse(
     return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.chunk)))
 
 
-def supported(hits: Sequence[Hit], *, share: float = NEIGHBOUR) -> tuple[Hit, ...]:
-    """Return the hits ranked anew, each raised by the better of the chunks before and after it, if found.
+def named(
+    passages: Sequence[Passage], holders: Sequence[Mapping[int, float]], *, share: float = 1.0
+) -> tuple[Passage, ...]:
+    """Return the passages ranked anew: `holders` say, for each name asked for, how surely a chunk has it.
 
-    An answer seldom stands alone: what was found beside it says that the place is right. Chunk ids run on
-    through a document, so a neighbour is the next number. Scores stay in [0, 1].
+    No vector knows what E04 or P-101 is; who asks for one by name wants the place where it stands. `share`
+    is what of the question is names: one among many words is only one of them. Scores stay in [0, 1].
     """
-    scores = {hit.chunk: hit.score for hit in hits}
-    raised = [
-        replace(hit, score=(hit.score + share * _beside(hit.chunk, scores)) / (1 + share)) for hit in hits
-    ]
-    return tuple(sorted(raised, key=lambda hit: (-hit.score, hit.chunk)))
-
-
-def named(hits: Sequence[Hit], holders: Sequence[Collection[int]], *, gain: float = NAMED) -> tuple[Hit, ...]:
-    """Return the hits ranked anew: `holders` are, for each identifier that was asked for, the chunks with it.
-
-    No vector knows what E04 or P-101 is; who asks for one by name wants the place where it stands. Scores
-    stay in [0, 1].
-    """
-    if not any(holders):
-        return tuple(hits)
+    gain = NAMED * share**3
     known = [chunks for chunks in holders if chunks]
-    share = {hit.chunk: sum(hit.chunk in chunks for chunks in known) / len(known) for hit in hits}
-    raised = [replace(hit, score=(hit.score + gain * share[hit.chunk]) / (1 + gain)) for hit in hits]
-    return tuple(sorted(raised, key=lambda hit: (-hit.score, hit.chunk)))
+    if not known:
+        return tuple(passages)
+    held = {
+        passage.chunk: sum(chunks.get(passage.chunk, 0.0) for chunks in known) / len(known)
+        for passage in passages
+    }
+    raised = [
+        replace(passage, score=(passage.score + gain * held[passage.chunk]) / (1 + gain))
+        for passage in passages
+    ]
+    return _ranked(raised)
 
 
 def spread(passages: Sequence[Passage], *, left: float = CROWDING) -> tuple[Passage, ...]:
@@ -84,8 +79,8 @@ def spread(passages: Sequence[Passage], *, left: float = CROWDING) -> tuple[Pass
     return tuple(sorted(lowered, key=lambda passage: -passage.score))
 
 
-def _beside(chunk: int, scores: Mapping[int, float]) -> float:
-    return max(scores.get(chunk - 1, 0.0), scores.get(chunk + 1, 0.0))
+def _ranked(passages: Sequence[Passage]) -> tuple[Passage, ...]:
+    return tuple(sorted(passages, key=lambda passage: (-passage.score, passage.chunk)))
 
 
 def scaled(scores: Mapping[int, float]) -> dict[int, float]:

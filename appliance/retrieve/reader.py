@@ -1,21 +1,23 @@
 """Question, passages -> for each passage how relevant it is, the span that answers, and whether one does.
 
-The seam for a trained cross-encoder: whatever stands here, a `Reading` is all that the rest knows of it.
-Until then sentences are ranked by their cosine to the question and the question's words in them.
+The seam for a trained cross-encoder (cross.py): a `Reading` is all that the rest knows of either reader.
+Without one, sentences are ranked by their cosine to the question and the question's words in them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import exp
 from typing import TYPE_CHECKING, Protocol
 
 from appliance.instructions import to_assistant
+from appliance.models import Calibration, Refusal
+from appliance.retrieve.refusal import SENTENCES, SENTENCES_REFUSAL
 from appliance.retrieve.words import Query
 from appliance.sentences import CELL, header_of, is_header, split
-from appliance.types import Passage, Vector
+from appliance.types import Passage, Span, Vector
 
 if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
     from appliance.embed import Encoder
@@ -42,110 +44,159 @@ _ANNOUNCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question as every stage needs it: its words, its vector, what to search for."""
+    """A question as every stage needs it: its words, its vector, what to search for.
+
+    `analyse` cuts text into the terms of the index, as the query's were cut.
+    """
 
     text: str
     vector: Vector
     query: Query
+    analyse: Callable[[str], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reading one passage gave: `relevance` and `answerable` in [0, 1], `span` in the passage's text."""
+    """What reading one passage gave: how relevant it is, and how surely it `answers`, both in [0, 1].
+
+    `span` is the sentence to quote and `others` are more of them, the most telling first, in the passage's
+    text. `mark` are the words of `span` that answer, None where the reader cannot point at words.
+    """
 
     relevance: float
-    span: tuple[int, int]
-    answerable: float
+    span: Span
+    answers: float
+    mark: Span | None = None
+    others: tuple[Span, ...] = ()
 
 
 class Reader(Protocol):
     """Reads passages for a question."""
+
+    @property
+    def name(self) -> str | None:
+        """Return its model's name, None where it has none of its own."""
+
+    @property
+    def depth(self) -> int:
+        """Return how many passages it wants to read; those shown are given to it in any case."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """Return how its readings are used."""
+
+    @property
+    def levels(self) -> Sequence[Refusal]:
+        """Return the thresholds of refusal."""
 
     def read(self, question: Question, passages: Sequence[Passage]) -> tuple[Reading, ...]:
         """Return one reading per passage, in their order."""
         ...
 
 
-class TrainedReader(Reader, Protocol):
-    """A reader that has a say in the order of the passages."""
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A sentence that may be quoted and what the question's words say for it.
 
-    @property
-    def name(self) -> str:
-        """Return its model's name."""
+    `overlap` is the share of their weight in it and `named` that of their identifiers, both in [0, 1];
+    `defines` is true of a table's row that one of them opens: there it is said what it is.
+    """
 
-    @property
-    def weight(self) -> float:
-        """Return the share of relevance, in [0, 1], in the order of the passages."""
+    span: Span
+    overlap: float
+    named: float
+    defines: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     passage: int
-    start: int
-    end: int
-    overlap: float
-    named: float
+    wording: Wording
     score: float
 
 
 class SentenceReader:
-    """Ranks sentences; knows nothing of answerability and says what relevance says."""
+    """Ranks sentences; of whether one answers it knows no more than how relevant it is."""
 
-    def __init__(self, encoder: Encoder, analyse: Callable[[str], list[str]]) -> None:
+    name = None
+    depth = 0
+    calibration = SENTENCES
+    levels = SENTENCES_REFUSAL
+
+    def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._analyse = analyse
 
     def read(self, question: Question, passages: Sequence[Passage]) -> tuple[Reading, ...]:
         """Return one reading per passage; passages past the first few are read whole, as irrelevant."""
-        best = {index: Reading(0.0, (0, len(passage.text)), 0.0) for index, passage in enumerate(passages)}
-        for found in self._scored(question, passages, self._candidates(question, passages)):
-            relevance = _bounded(found.score)
-            if relevance > best[found.passage].relevance:
-                best[found.passage] = Reading(relevance, (found.start, found.end), relevance)
-        return tuple(best.values())
+        ranked: list[list[_Candidate]] = [[] for _ in passages]
+        scored = self._scored(question, passages, self._candidates(question, passages))
+        for found in sorted(scored, key=lambda each: -each.score):
+            ranked[found.passage].append(found)
+        pairs = zip(ranked, passages, strict=True)
+        return tuple(_reading(found) if found else _unread(passage) for found, passage in pairs)
 
     def _candidates(self, question: Question, passages: Sequence[Passage]) -> list[_Candidate]:
         """Return the few sentences worth embedding: those with most of the question's words."""
         found = [
-            _Candidate(index, start, end, overlap, named, overlap + named + _RANK * passage.score)
+            _Candidate(index, each, each.overlap + _identified(each) + _RANK * passage.score)
             for index, passage in enumerate(passages[:_PASSAGES])
-            for start, end in _sentences(passage.text)
-            for terms in [self._analyse(_in_context(passage, start, end))]
-            for overlap in [question.query.covered(terms)]
-            for named in [
-                _NAMED * _share_named(question.query, terms)
-                + _DEFINED * self._defines(question.query, passage, start, end)
-            ]
+            for each in wordings(question, passage)
         ]
-        return sorted(found, key=lambda item: (-item.score, item.passage, item.start))[:_SENTENCES]
-
-    def _defines(self, query: Query, passage: Passage, start: int, end: int) -> bool:
-        """Tell whether this is the row that an identifier opens: "E04 | ...", or "8 | ..." of an error."""
-        cell, parted, _ = passage.text[start:end].partition(CELL)
-        if not parted or not query.identifiers:
-            return False
-        terms = tuple(self._analyse(cell))
-        column = set(self._analyse(_in_context(passage, start, end).partition(CELL)[0]))
-        return any(
-            terms == phrase or (terms == phrase[-1:] and set(phrase[:-1]) <= column)
-            for phrase in query.identifiers
-        )
+        return sorted(found, key=lambda item: (-item.score, item.passage, item.wording.span))[:_SENTENCES]
 
     def _scored(
         self, question: Question, passages: Sequence[Passage], candidates: Sequence[_Candidate]
     ) -> Iterator[_Candidate]:
         if not candidates:
             return
-        texts = [_in_context(passages[item.passage], item.start, item.end) for item in candidates]
+        texts = [_in_context(passages[item.passage], *item.wording.span) for item in candidates]
         cosines = self._encoder.encode(texts) @ question.vector
         for item, cosine in zip(candidates, cosines, strict=True):
             score = (
                 (1 - _WORDS) * float(cosine)
-                + _WORDS * item.overlap
+                + _WORDS * item.wording.overlap
                 + _RANK * passages[item.passage].score
-                + item.named
+                + _identified(item.wording)
             )
             yield replace(item, score=score)
+
+
+def wordings(question: Question, passage: Passage) -> list[Wording]:
+    """Return the sentences of a passage that may be quoted, with what the question's words say for them."""
+    found = []
+    for start, end in sentences(passage.text):
+        terms = question.analyse(_in_context(passage, start, end))
+        overlap, named = question.query.covered(terms), _share_named(question.query, terms)
+        found.append(Wording((start, end), overlap, named, _defines(question, passage, start, end)))
+    return found
+
+
+def _identified(sentence: Wording) -> float:
+    return _NAMED * sentence.named + _DEFINED * sentence.defines
+
+
+def _defines(question: Question, passage: Passage, start: int, end: int) -> bool:
+    """Tell whether an identifier opens this row: "E04 | ...", or "8 | ..." of an error."""
+    cell, parted, _ = passage.text[start:end].partition(CELL)
+    if not parted or not question.query.identifiers:
+        return False
+    terms = tuple(question.analyse(cell))
+    column = set(question.analyse(_in_context(passage, start, end).partition(CELL)[0]))
+    return any(
+        terms == phrase or (terms == phrase[-1:] and set(phrase[:-1]) <= column)
+        for phrase in question.query.identifiers
+    )
+
+
+def _reading(found: Sequence[_Candidate]) -> Reading:
+    """Return the reading of a passage of which some sentences were judged, best first."""
+    relevance = _bounded(found[0].score)
+    span, *others = (each.wording.span for each in found)
+    return Reading(relevance, span, relevance, others=tuple(others))
+
+
+def _unread(passage: Passage) -> Reading:
+    return Reading(0.0, (0, len(passage.text)), 0.0)
 
 
 def _bounded(score: float) -> float:
@@ -173,7 +224,7 @@ def _holds(terms: Sequence[str], phrase: Sequence[str]) -> bool:
     return any(tuple(terms[at : at + size]) == tuple(phrase) for at in range(len(terms) - size + 1))
 
 
-def _sentences(text: str) -> Iterable[tuple[int, int]]:
+def sentences(text: str) -> list[Span]:
     """Return what may be quoted: no header, no fragment, and what ends in a colon with what it announces.
 
     Nor what speaks to the assistant: an injected instruction must not pass for an answer.
@@ -186,3 +237,11 @@ def _sentences(text: str) -> Iterable[tuple[int, int]]:
         one: two[1] for one, two in pairwise(whole) if text[one[1] - 1] == ":" and one[1] - one[0] < _ANNOUNCE
     }
     return [(start, ends.get((start, end), end)) for start, end in whole]
+
+
+def screened(text: str) -> str:
+    """Return `text` with blanks where it speaks to the assistant: such words win no passage its place."""
+    for start, end in split(text):
+        if to_assistant(text[start:end]):
+            text = text[:start] + " " * (end - start) + text[end:]
+    return text

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from appliance.retrieve import fusion, refusal, vectors, words
-from appliance.retrieve.reader import Question, Reading, SentenceReader, TrainedReader
-from appliance.types import Evidence, Passage, Timings
+from appliance.retrieve import fusion, refusal, spelling, vectors, words
+from appliance.retrieve.names import Name, holders
+from appliance.retrieve.reader import Question, Reader, Reading, SentenceReader
+from appliance.types import PASSAGES, Evidence, Hit, Level, Passage, Span, Timings, Verdict
 from appliance.vault.store import Store
 
 if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
     from appliance.embed import Encoder
 
-PASSAGES = 6
-"""Passages shown, and given to the generator."""
 DEPTH = 50
 """Hits taken from each of the two searches before they are fused."""
 _CONSIDERED = 24
@@ -24,18 +24,42 @@ _CONSIDERED = 24
 _COVERING = 3
 """Passages of which one should hold the question's words."""
 _NAMES = 4
-"""Identifiers of a question that are looked for by themselves."""
+"""Names in a question that are looked for by themselves."""
+_HOLDERS = 100
+"""Chunks that are read for each of them, of which the surest `_SURE` join the candidates."""
+_SURE = 10
+_WHOLE = 3
+"""Tokens of a word that is one token, with the two that stand around it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """What retrieval gave: `evidence` is None where `near`, in [0, 1], is under the threshold."""
+    """What retrieval gave: `evidence` is None where the verdict says that too little speaks for an answer.
+
+    `telling` are for each passage the spans of its sentences that matter, the most telling first.
+    """
 
     passages: tuple[Passage, ...]
     evidence: Evidence | None
-    near: float
+    verdict: Verdict
     timings: Timings
     signals: refusal.Signals
+    telling: tuple[tuple[Span, ...], ...]
+
+    @property
+    def near(self) -> float:
+        """Return the estimate, in [0, 1], that the passages hold the answer."""
+        return self.verdict.near
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What the searches found for a question: passages, best first, and what speaks for them."""
+
+    question: Question
+    passages: tuple[Passage, ...]
+    signals: refusal.Searched
+    timings: Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,73 +71,93 @@ class _Rankings:
 
 
 class Retriever:
-    """Searches one store with one encoder."""
+    """Searches one store with one encoder, and reads with `reader`: sentence by sentence where it is None."""
 
-    def __init__(self, store: Store, encoder: Encoder, reader: TrainedReader | None = None) -> None:
+    def __init__(self, store: Store, encoder: Encoder, reader: Reader | None = None) -> None:
         self._store = store
         self._encoder = encoder
-        self._sentences = SentenceReader(encoder, store.analyse)
-        self._reader = reader
+        self._reader = reader or SentenceReader(encoder)
 
-    def retrieve(self, question: str) -> Retrieval:
-        """Return the passages nearest to `question` and the sentence that answers best."""
+    def retrieve(self, question: str, *, most: int = PASSAGES, level: Level = "balanced") -> Retrieval:
+        """Return at most `most` passages nearest to `question` and the sentence that answers best."""
+        found = self.search(question, most=max(most, self._reader.depth))
         began = time.perf_counter()
+        ranked = self._read(found, most)
+        answers = max((reading.answers for _, reading in ranked), default=0.0)
+        seen = refusal.Signals(found.signals, answers)
+        near = refusal.near_enough(seen, self._reader.calibration)
+        passages = tuple(passage for passage, _ in ranked[:most])
+        readings = [reading for _, reading in ranked[:most]]
+        verdict = refusal.verdict(near, level, self._reader.levels)
+        evidence = None
+        if passages and near >= verdict.needed:
+            evidence = self._evidence(passages, self._quoted(readings), readings, near)
+        timings = replace(found.timings, read_ms=(time.perf_counter() - began) * 1000)
+        telling = tuple((reading.span, *reading.others) if reading.relevance else () for reading in readings)
+        return Retrieval(passages, evidence, verdict, timings, seen, telling)
+
+    def search(self, question: str, *, most: int) -> Candidates:
+        """Return at most `most` passages that the searches find, unread."""
+        began = time.perf_counter()
+        question = spelling.mended(question, self._store.document_frequency, self._known)
         vector = self._encoder.encode([question])[0]
         embedded = time.perf_counter()
-        asked = Question(question, vector, words.query(question, self._store))
+        asked = Question(question, vector, words.query(question, self._store), self._store.analyse)
         rankings = self._search(asked)
-        passages = self._passages(asked, rankings)
-        searched = time.perf_counter()
-        # What is refused the sentences decide: the trained reader refused no better (scripts/LOG.md).
-        readings = self._sentences.read(asked, passages)
-        seen = self._signals(asked, rankings, passages, readings)
-        near = refusal.near_enough(seen)
-        evidence = None
-        if passages and near >= refusal.THRESHOLD:
-            passages, evidence = self._read(asked, passages, readings, near)
+        passages = self._passages(asked, rankings, most)
+        seen = self._signals(asked, rankings, passages)
         timings = Timings(
-            embed_ms=(embedded - began) * 1000,
-            search_ms=(searched - embedded) * 1000,
-            read_ms=(time.perf_counter() - searched) * 1000,
+            embed_ms=(embedded - began) * 1000, search_ms=(time.perf_counter() - embedded) * 1000
         )
-        return Retrieval(passages, evidence, near, timings, seen)
+        return Candidates(asked, passages, seen, timings)
 
-    def _read(
-        self, asked: Question, passages: tuple[Passage, ...], readings: Sequence[Reading], near: float
-    ) -> tuple[tuple[Passage, ...], Evidence]:
-        """Return the passages as they are shown, and the quote: of the first where a reader ranked them."""
-        if self._reader is None:
-            index = max(range(len(passages)), key=lambda number: readings[number].relevance)
-            return passages, self._evidence(passages, index, readings[index].span, near)
-        ranked = _ordered(passages, self._reader.read(asked, passages), self._reader.weight)
-        shown = tuple(passage for passage, _ in ranked)
-        return shown, self._evidence(shown, 0, ranked[0][1].span, near)
+    def _known(self, word: str) -> bool:
+        """Tell whether the encoder learnt a word as a whole: then it is one, whatever the documents say."""
+        return self._encoder.token_counts([word])[0] <= _WHOLE
+
+    def _read(self, found: Candidates, most: int) -> list[tuple[Passage, Reading]]:
+        """Return all passages with their readings, in the order in which they are shown."""
+        depth = self._reader.depth or most
+        readings = self._reader.read(found.question, found.passages[:depth])
+        unread = [Reading(0.0, (0, len(passage.text)), 0.0) for passage in found.passages[depth:]]
+        pairs = zip(found.passages, [*readings, *unread], strict=True)
+        return ordered(list(pairs), self._reader.calibration.order)
+
+    def _quoted(self, readings: Sequence[Reading]) -> int:
+        """Return the index of the passage to quote: the first where the reader had a say in the order."""
+        if self._reader.calibration.order:
+            return 0
+        return max(range(len(readings)), key=lambda index: readings[index].relevance)
 
     def _search(self, asked: Question) -> _Rankings:
         found = self._store.match(asked.query.phrases, DEPTH) if asked.query.phrases else []
         return _Rankings(dict(found), vectors.nearest(asked.vector, self._store, DEPTH))
 
-    def _passages(self, asked: Question, found: _Rankings) -> tuple[Passage, ...]:
-        unknown = found.words.keys() - found.vectors.keys()
-        near = vectors.cosines(asked.vector, self._store, unknown)
-        hits = fusion.supported(fusion.fuse(found.words, found.vectors, near=near))
-        holders = [dict(self._store.match([phrase], DEPTH)) for phrase in asked.query.identifiers[:_NAMES]]
-        hits = fusion.named(hits, holders)
-        return fusion.spread(self._store.passages(hits[:_CONSIDERED]))[:PASSAGES]
+    def _passages(self, asked: Question, found: _Rankings, most: int) -> tuple[Passage, ...]:
+        holders = [self._holders(name) for name in asked.query.names[:_NAMES]]
+        sure = (sorted(held, key=lambda chunk: -held[chunk])[:_SURE] for held in holders)
+        wanted = dict.fromkeys(itertools.chain(*sure), 0.0) | dict(found.words)
+        near = vectors.cosines(asked.vector, self._store, wanted.keys() - found.vectors.keys())
+        rated = self._store.rate(asked.query.weights, [*{**wanted, **found.vectors}])
+        hits = fusion.fuse(wanted, found.vectors, near=near, rated=rated)
+        ranked = fusion.named(self._store.passages(hits), holders, share=asked.query.by_name)
+        return fusion.spread(ranked[: max(_CONSIDERED, most)])[:most]
 
-    def _signals(
-        self, asked: Question, found: _Rankings, passages: Sequence[Passage], readings: Sequence[Reading]
-    ) -> refusal.Signals:
+    def _holders(self, name: Name) -> dict[int, float]:
+        """Return the chunks in which a name stands, and how surely."""
+        matched = self._store.match(name.phrases, _HOLDERS)
+        return holders(name, self._store.passages([Hit(chunk, score, ()) for chunk, score in matched]))
+
+    def _signals(self, asked: Question, found: _Rankings, passages: Sequence[Passage]) -> refusal.Searched:
         covered = (
             asked.query.covered(
                 self._store.analyse("\n".join((seen.document, seen.heading, seen.lead, seen.text)))
             )
             for seen in passages[:_COVERING]
         )
-        return refusal.signals(
+        return refusal.searched(
             found.vectors,
             found.words,
-            sentence=max((reading.relevance for reading in readings), default=0.0),
             covered=max(covered, default=0.0),
             missing=self._missing(asked.query),
         )
@@ -124,9 +168,9 @@ class Retriever:
         return len(absent) / len(query.exact) if query.exact else 0.0
 
     def _evidence(
-        self, passages: Sequence[Passage], index: int, span: tuple[int, int], near: float
+        self, passages: Sequence[Passage], index: int, readings: Sequence[Reading], near: float
     ) -> Evidence:
-        passage, (start, end) = passages[index], span
+        passage, (start, end) = passages[index], readings[index].span
         return Evidence(
             n=index + 1,
             start=start,
@@ -136,6 +180,7 @@ class Retriever:
             page=self.page_of(passage, start),
             heading=passage.heading,
             near=near,
+            mark=readings[index].mark,
         )
 
     def page_of(self, passage: Passage, start: int) -> int | None:
@@ -145,12 +190,10 @@ class Retriever:
         return self._store.page_at(passage.document_id, passage.start + start)
 
 
-def _ordered(
-    passages: Sequence[Passage], readings: Sequence[Reading], weight: float
-) -> list[tuple[Passage, Reading]]:
-    """Return the passages best first: by the searches and, for the share `weight`, by their relevance."""
+def ordered(found: Sequence[tuple[Passage, Reading]], share: float) -> list[tuple[Passage, Reading]]:
+    """Return the passages best first: by the searches and, for `share` of the score, by their relevance."""
     scored = [
-        (replace(passage, score=(1 - weight) * passage.score + weight * reading.relevance), reading)
-        for passage, reading in zip(passages, readings, strict=True)
+        (replace(passage, score=(1 - share) * passage.score + share * reading.relevance), reading)
+        for passage, reading in found
     ]
     return sorted(scored, key=lambda pair: -pair[0].score)

@@ -11,19 +11,15 @@ from dataclasses import dataclass
 from math import log
 from typing import Protocol
 
-Phrase = tuple[str, ...]
-"""Terms that must stand side by side; most phrases have one."""
+from appliance.retrieve.names import WORD, Name, Phrase, names
 
 COMMON = 0.05
 """A term in more than this share of the chunks is not searched for: 113 ms became 3 ms (anchors, Speed)."""
 _FEW = 200
 """A term in no more chunks than this costs nothing to search for, whatever its share of a small store."""
-_QUOTED = re.compile(r"[\"“]([^\"“”]{2,80})[\"”]")
-_WORD = re.compile(r"[^\s\"“”()\[\],;?!]+")
 _INFLECTION = re.compile(r"(?:ations?|ments?|ings?|ied|ies|ed|ers?|es|s|ly|y|e)$")
 _STEM = 3
-_BARE_NUMBER = re.compile(r"\d{1,4}\.?")
-_STOP = frozenset(
+STOP = frozenset(
     "a about after all also am an and any are as at be because been before being between both but by can"
     " could did do does doing done for from get give had has have having he her here him his how i if in"
     " into is it its just let like made make many may me might more most much must my no nor not of on one"
@@ -55,13 +51,17 @@ class Query:
 
     `phrases` is what to search; `weights` the inverse document frequency of every term that carries meaning,
     searched for or not; `exact` the phrases of more than one term, and single terms with a digit in them;
-    `identifiers` those of them that name one thing: E04, P-101, $110, "error 8", what was quoted.
+    `identifiers` those of them that name one thing: E04, P-101, $110, "error 8", what was quoted; `names`
+    the same and measures, with every way of writing them. `by_name` is the share of the weight, of the terms
+    that any chunk holds, that is in names: 1 for "what is E04?", little where one stands among many words.
     """
 
     phrases: tuple[Phrase, ...]
     weights: Mapping[str, float]
     exact: tuple[Phrase, ...]
     identifiers: tuple[Phrase, ...] = ()
+    names: tuple[Name, ...] = ()
+    by_name: float = 0.0
 
     def covered(self, terms: Iterable[str]) -> float:
         """Return the share of the weight whose terms are among `terms`, in [0, 1]; 0 where there is none."""
@@ -79,8 +79,8 @@ def query(question: str, corpus: Corpus) -> Query:
 
     Where only common terms are left, the rarest of them is kept.
     """
-    found = tuple(_exact(question, corpus))
-    exact = tuple(dict.fromkeys(phrase for phrase, _ in found))
+    found = names(question, corpus.analyse, STOP)
+    exact = tuple(dict.fromkeys(name.phrases[0] for name in found if name.exact))
     terms = tuple(dict.fromkeys(term for word in _content(question) for term in corpus.analyse(word)))
     terms = terms or tuple(dict.fromkeys(corpus.analyse(question)))
     frequency = corpus.document_frequency(terms)
@@ -94,38 +94,24 @@ def query(question: str, corpus: Corpus) -> Query:
         for term in terms
         for count in [frequency.get(term, 0)]
     }
-    named = tuple(dict.fromkeys(phrase for phrase, names in found if names))
-    return Query(tuple(dict.fromkeys([*((term,) for term in kept), *exact])), weights, exact, named)
+    named = tuple(dict.fromkeys(name.phrases[0] for name in found if name.exact and name.worth))
+    wanted = tuple(name for name in found if name.worth)
+    phrases = tuple(dict.fromkeys([*((term,) for term in kept), *exact]))
+    held = {term: weight for term, weight in weights.items() if frequency.get(term, 0)}
+    return Query(phrases, weights, exact, named, wanted, _by_name(held, wanted))
+
+
+def _by_name(weights: Mapping[str, float], found: Iterable[Name]) -> float:
+    whole = sum(weights.values())
+    named = {term for name in found for term in name.phrases[0]}
+    return sum(weights.get(term, 0.0) for term in named) / whole if whole else 0.0
 
 
 def _content(question: str) -> Iterator[str]:
-    return (word for word in _WORD.findall(question) if word.lower().rstrip(".'’:") not in _STOP)
-
-
-def _exact(question: str, corpus: Corpus) -> Iterator[tuple[Phrase, bool]]:
-    """Yield quoted phrases, identifiers such as P-101 or 2.2.0, and a bare number with the word before it.
-
-    With each goes whether it names one thing: a bare number alone does not.
-    """
-    for quoted in _QUOTED.findall(question):
-        yield from ((phrase, True) for phrase in _phrase(quoted, corpus))
-    before = ""
-    for word in _WORD.findall(question):
-        if any(letter.isdigit() for letter in word):
-            bare = bool(_BARE_NUMBER.fullmatch(word))
-            yield from ((phrase, not bare) for phrase in _phrase(word, corpus))
-            if bare and before and before.lower() not in _STOP:
-                yield from ((phrase, True) for phrase in _phrase(f"{before} {word}", corpus))
-        before = word
+    return (word for word in WORD.findall(question) if word.lower().rstrip(".'’:") not in STOP)
 
 
 def _folded(term: str) -> str:
     """Cut an English inflection off, roughly: only to compare terms here, the index stems for itself."""
     stem = _INFLECTION.sub("", term)
     return stem if len(stem) >= _STEM else term
-
-
-def _phrase(text: str, corpus: Corpus) -> Iterator[Phrase]:
-    terms = tuple(corpus.analyse(text))
-    if terms:
-        yield terms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from appliance.errors import IntegrityError, RolledBack, StoreDamaged, UsageError
 from appliance.types import Check, Chunk, Document, DocumentPage, Hit, Matrix, Passage, Vector
-from appliance.vault import checks, contents, schema
+from appliance.vault import checks, contents, rating, schema
 from appliance.vault.checks import Progress, nothing
 from appliance.vault.coarse import Bits, CoarseIndex
 from appliance.vault.engine import Database
@@ -159,6 +159,30 @@ class Library:
                 (" OR ".join(phrases), listed(self._pending_chunks()), limit),
             )
         return [(int(chunk), float(score)) for chunk, score in rows]
+
+    def rate(self, weights: Mapping[str, float], chunk_ids: Sequence[int]) -> dict[int, float]:
+        """Return the BM25 score of each of `chunk_ids` for words of the given `weights`, in any inflection.
+
+        Unlike `match` it costs the same for words that are everywhere. A chunk that is gone is left out.
+        """
+        stems: dict[str, float] = {}
+        for word, weight in weights.items():
+            for stem in self._database.stems(word):
+                stems[stem] = max(weight, stems.get(stem, 0.0))
+        with self._ledger.reading():
+            found = self._ledger.chunks(chunk_ids)
+            titles = {number: self._ledger.document(number) for number, _ in found.values()}
+        return rating.bm25(
+            stems,
+            {
+                number: (
+                    self._database.stems(f"{sealed.title}\n{chunk.heading}"),
+                    self._database.stems(f"{chunk.lead}\n{chunk.text}"),
+                )
+                for number, (owner, chunk) in found.items()
+                if (sealed := titles[owner]) is not None
+            },
+        )
 
     def nearest(self, vector: Vector, limit: int, *, coarse: int = COARSE) -> list[tuple[int, float]]:
         """Return up to `limit` (chunk id, cosine similarity), best first, for a unit `vector`, shape (384,).

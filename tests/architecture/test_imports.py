@@ -50,7 +50,7 @@ def test_importing_the_worker_loads_no_screen_no_trainer_no_network_client() -> 
 
 def test_importing_the_command_line_loads_no_engine() -> None:
     assert not loaded_by("import appliance.cli.main") & (
-        NEVER | {"textual", "apsw", "onnxruntime", "llama_cpp"}
+        NEVER | {"textual", "apsw", "onnxruntime", "llama_cpp", "numpy"}
     )
 
 

@@ -258,6 +258,30 @@ def test_the_rarer_word_counts_more_and_the_limit_holds(store):
     assert store.passages([Hit(found[0][0], 1.0, ("words",))])[0].text == "common rare"
 
 
+def test_any_chunk_is_rated_by_any_words_in_any_inflection(store):
+    added(store, a_draft("pumps", "a valve and a pump", "nothing"))
+    pumps, valve, nothing = (store.match([[word]], 1)[0][0] for word in ("pumps", "valve", "nothing"))
+    found = store.rate({"Pump": 1.0, "valves": 3.0}, [pumps, valve, nothing])
+    assert found[valve] > found[pumps] > found[nothing] == 0.0
+    assert store.rate({"?": 1.0}, [pumps]) == {pumps: 0.0}
+    assert store.rate({}, [pumps]) == {pumps: 0.0}
+    assert store.rate({"pump": 1.0}, []) == {}
+
+
+def test_a_chunk_that_is_gone_is_not_rated(store):
+    document = added(store, a_draft("a pump"))
+    (chunk, _), *_ = store.match([["pump"]], 1)
+    store.remove(document.id)
+    assert store.rate({"pump": 1.0}, [chunk]) == {}
+
+
+def test_the_title_the_headings_and_a_tables_header_are_rated_too(store):
+    draft = a_draft("3 | 7", title="Quarterly", heading="Pumps > Limits")
+    added(store, replace(draft, chunks=(replace(draft.chunks[0], lead="Month | Output"),)))
+    (chunk, _), *_ = store.match([["output"]], 1)
+    assert all(store.rate({word: 1.0}, [chunk])[chunk] > 0 for word in ("quarterly", "limits", "output"))
+
+
 @pytest.mark.parametrize(
     "hostile",
     [

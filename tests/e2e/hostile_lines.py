@@ -10,12 +10,13 @@ from typing import Any
 from appliance.cli import asking, audit, commands, copies, keys
 from appliance.cli.main import main
 from appliance.errors import WrongSecret
-from appliance.types import Checking, Event, Report
+from appliance.types import Checking, Report
 from tests.tui.hostile_app import HOSTILE, HostileClient, hostile_client
 
 NAME = f"name{HOSTILE}.pdf"
 # What a shell makes of `add *` on somebody's medium: names that look like options too.
 ARGUMENT = HOSTILE.replace("\x00", "")
+QUESTIONS = "tests/vectors/hostile_questions.jsonl"
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("list",),
     ("list", "--json"),
@@ -37,6 +38,9 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("remove", f"no such {ARGUMENT}"),
     ("remove", "1"),
     ("remove", "2", "--json"),
+    ("eval", QUESTIONS),
+    ("eval", QUESTIONS, "--json"),
+    ("eval", f"/media/{ARGUMENT}.jsonl"),
     ("list", "--vault", ARGUMENT),
     (ARGUMENT,),
     ("list", f"--{ARGUMENT}"),
@@ -70,9 +74,6 @@ class LineClient(HostileClient):
 
     def models(self) -> Report:
         return HostileClient.doctor(self)
-
-    def ask(self, question: str) -> Iterator[Event]:
-        yield from HostileClient.ask(self, question)
 
 
 def client(*_: Any) -> LineClient:

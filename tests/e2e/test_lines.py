@@ -55,5 +55,17 @@ def test_no_command_lets_data_act_on_the_terminal(tmp_path: Path) -> None:
         "hea",
     ):
         assert said in shown, said
-    for ended in ("list 0", "list 5", "show 0", "ask 0", "add 4", "verify 6", "doctor 6", "remove 0", "? 2"):
+    for ended in (
+        "list 0",
+        "list 5",
+        "show 0",
+        "ask 0",
+        "add 4",
+        "verify 6",
+        "doctor 6",
+        "remove 0",
+        "eval 0",
+        "eval 2",
+        "? 2",
+    ):
         assert f"<ended {ended}>" in shown, ended

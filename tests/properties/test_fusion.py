@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.retrieve.fusion import fuse, scaled, supported
+from appliance.retrieve.fusion import fuse, named, scaled
+from tests.fakes import fake_passage
 
 SCORES = st.dictionaries(st.integers(0, 30), st.floats(-50, 50, width=32), max_size=12)
 COSINES = st.dictionaries(st.integers(0, 30), st.floats(-1, 1, width=32), max_size=12)
@@ -21,10 +24,9 @@ def shuffled(scores, seed):
 
 @given(SCORES, COSINES, WEIGHT)
 def test_scores_lie_in_the_unit_interval_and_fall(words, vectors, weight):
-    for hits in (fuse(words, vectors, near={}, weight=weight), supported(fuse(words, vectors, near={}))):
-        scores = [hit.score for hit in hits]
-        assert all(0 <= score <= 1 + 1e-9 for score in scores)
-        assert scores == sorted(scores, reverse=True)
+    scores = [hit.score for hit in fuse(words, vectors, near={}, weight=weight)]
+    assert all(0 <= score <= 1 + 1e-9 for score in scores)
+    assert scores == sorted(scores, reverse=True)
 
 
 @given(SCORES, COSINES)
@@ -67,9 +69,23 @@ def test_a_known_cosine_saves_a_chunk_that_only_the_words_found():
     assert hits[1].found_by == ("words",)
 
 
-def test_a_neighbour_that_was_found_breaks_a_tie():
-    hits = fuse({}, {10: 0.5, 20: 0.5, 21: 0.4, 30: 0.1}, near={})
-    assert [hit.chunk for hit in supported(hits)][:2] == [20, 10]
+def test_what_the_words_say_of_all_saves_a_chunk_that_only_the_vectors_found():
+    hits = {
+        hit.chunk: hit for hit in fuse({1: 9.0}, {2: 0.5, 3: 0.5}, near={}, rated={1: 4.0, 2: 3.0, 3: 0.0})
+    }
+    assert hits[2].score > hits[3].score
+    assert hits[2].found_by == ("vectors",)
+
+
+@given(
+    st.lists(st.floats(0, 1), max_size=8),
+    st.lists(st.dictionaries(st.integers(0, 9), st.floats(0, 1)), max_size=3),
+)
+def test_names_keep_scores_in_the_unit_interval_and_every_passage(scores, holders):
+    before = [replace(fake_passage(), chunk=n, score=score) for n, score in enumerate(scores)]
+    after = named(before, holders)
+    assert sorted(passage.chunk for passage in after) == [passage.chunk for passage in before]
+    assert all(0 <= passage.score <= 1 + 1e-9 for passage in after)
 
 
 def test_nothing_found_is_nothing():

@@ -9,6 +9,7 @@ import pytest
 from appliance.errors import IntegrityError
 from appliance.types import Citation
 from tests.fakes import QUOTE, TEXT, FakeClient, Gate, fake_passage
+from tui import clean
 from tui import messages as said
 from tui.screens.ask import Ask
 from tui.screens.reader import Reader
@@ -68,6 +69,19 @@ async def test_unsupported_sentences_can_be_shown_and_hidden(stage) -> None:
         assert "- It weighs 90 kg." in on.shown()
         await on.press("u")
         assert "It weighs 90 kg." not in on.shown()
+
+
+async def test_the_words_that_answer_are_marked_inside_the_quote(stage) -> None:
+    start = TEXT.index("42 m at 2900 rpm")
+    async with stage(FakeClient(mark=(start, start + len("42 m")))) as on:
+        await on.ask()
+        await on.settle()
+        content = on.screen(Ask).passage._body.content
+        shown = [(span.style, content.plain[span.start : span.end]) for span in content.spans]
+        marked = [text for style, text in shown if style == clean.ANSWER]
+        assert marked == ["42 m"]
+        quoted = [text for style, text in shown if style == clean.QUOTE]
+        assert quoted == ["\u00bbThe shut-off head is ", " at 2900 rpm.\u00ab"]
 
 
 async def test_an_abstention_is_plain(stage, golden) -> None:

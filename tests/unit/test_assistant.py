@@ -8,9 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.assistant import UNFINISHED, Assistant, Engines
+from appliance import engines, models
+from appliance.assistant import UNFINISHED, Assistant
+from appliance.engines import Engines
 from appliance.errors import Cancelled
 from appliance.journal import Journal
+from appliance.session import Session
 from appliance.types import Answer, Answered, Delta, Event, EvidenceFound, Retrieved
 from tests.fakes import FakeEncoder, FakeGenerator, FakeStore
 from tests.stores import ENCODER, a_draft
@@ -107,6 +110,34 @@ def test_what_is_not_there_is_refused_without_evidence_or_words():
     assert [type(event) for event in found] == [Retrieved, Answered]
     assert found[-1].answer.abstained
     assert found[-1].answer.citations == ()
+
+
+def test_the_answer_says_how_near_it_was_and_where_its_words_stand():
+    answer = answered(None)
+    assert answer.verdict.near >= answer.verdict.needed > 0
+    assert answer.evidence is not None
+    assert answer.passages[answer.evidence.n - 1].text[answer.evidence.start :].startswith(GREASE)
+    refused = events(GREASE, "Who composed Lohengrin?")[-1].answer
+    assert refused.evidence is None
+    assert refused.verdict.near < refused.verdict.needed
+
+
+def test_a_question_is_judged_at_the_level_it_names_or_else_the_configured_one(settings):
+    session = Session.__new__(Session)
+    session._config, session._open = replace(settings, refusal="open"), an_assistant(None)
+    for level, expected in (("strict", "strict"), (None, "open")):
+        replies = list(
+            session.ask(threading.Event(), question=QUESTION, passages=6, generate=False, level=level)
+        )
+        assert replies[-2].answer.verdict.level == expected
+
+
+def test_no_reader_is_loaded_where_none_is_to_read(settings, monkeypatch):
+    looked = []
+    monkeypatch.setattr(models, "find", lambda name, folders: looked.append(name))
+    assert engines._load_reader(replace(settings, reader="tiny", rerank=0)) is None
+    assert engines._load_reader(replace(settings, reader="", rerank=6)) is None
+    assert looked == []
 
 
 def test_a_stop_ends_the_question_without_an_answer():

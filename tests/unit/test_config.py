@@ -15,13 +15,24 @@ def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
 
 
 def test_a_file_overrides_what_it_names(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text('generator = ""\nthreads = 2\n')
-    assert config.load(tmp_path) == config.Config(home=tmp_path, generator="", threads=2)
+    (tmp_path / "config.toml").write_text('generator = ""\nthreads = 2\nrerank = 0\nrefusal = "open"\n')
+    expected = config.Config(home=tmp_path, generator="", threads=2, rerank=0, refusal="open")
+    assert config.load(tmp_path) == expected
 
 
 @pytest.mark.parametrize(
     "text",
-    ["threads = 'two'", "thread = 2", "threads = -1", "threads = true", "=", "threads = 2.0", "home = '/x'"],
+    [
+        "refusal = 'severe'",
+        "rerank = -1",
+        "threads = 'two'",
+        "thread = 2",
+        "threads = -1",
+        "threads = true",
+        "=",
+        "threads = 2.0",
+        "home = '/x'",
+    ],
 )
 def test_a_mistake_is_named_and_nothing_is_guessed(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.toml").write_text(text)

@@ -1,4 +1,4 @@
-"""Batches, truncation, and what `load` refuses."""
+"""Texts by themselves and together, truncation, and what `load` refuses."""
 
 import dataclasses
 import hashlib
@@ -6,39 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from appliance import embed, inference, models
 from appliance.errors import ModelMismatch, ModelMissing
 
 NAME = "all-minilm-l6-v2-int8"
-lengths = st.lists(st.integers(min_value=2, max_value=256), max_size=200)
-
-
-@given(lengths)
-def test_batches_hold_every_text_once_and_keep_to_their_budget(sizes):
-    batches = list(inference.batches(sizes))
-    assert sorted(index for batch in batches for index in batch) == list(range(len(sizes)))
-    assert all(
-        len(batch) * max(sizes[index] for index in batch) <= inference.BATCH_TOKENS or len(batch) == 1
-        for batch in batches
-    )
-
-
-@given(lengths)
-def test_batches_go_from_short_to_long_so_that_padding_is_small(sizes):
-    order = [sizes[index] for batch in inference.batches(sizes) for index in batch]
-    assert order == sorted(order)
-
-
-@given(st.lists(st.lists(st.integers(1, 30000), min_size=2, max_size=40), min_size=1, max_size=9))
-def test_padding_is_masked_and_nothing_else(rows):
-    ids, mask = inference.padded(rows)
-    assert mask.sum(axis=1).tolist() == [len(row) for row in rows]
-    assert [ids[n][mask[n] == 1].tolist() for n in range(len(rows))] == rows
-    assert not ids[mask == 0].any()
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +23,15 @@ def test_the_tokens_are_the_ones_of_bert(found):
     tokenizer = Tokenizer.from_buffer(models.read_verified(found, "tokenizer.json"))
     tokenizer.no_padding()
     assert tokenizer.encode("Hello, world").ids == [101, 7592, 1010, 2088, 102]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_text_has_the_same_vector_alone_and_among_others(found, threads):
+    texts = [f"pump {number} " * number for number in range(1, 30)]
+    encoder = embed.load(found, threads=threads)
+    alone = np.concatenate([encoder.encode([text]) for text in texts])
+    assert np.array_equal(encoder.encode(texts), alone)
+    assert encoder.encode([]).shape == (0, encoder.dimensions)
 
 
 def test_a_long_text_is_cut_with_its_end_token_kept(found):

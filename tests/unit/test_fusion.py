@@ -47,15 +47,22 @@ def test_without_pages_nothing_is_crowded():
     assert [passage.score for passage in found] == [1.0, 0.9, 0.85]
 
 
-def test_the_chunk_that_holds_the_identifier_comes_first_and_scores_stay_in_bounds():
-    hits = fuse({3: 1.0}, {1: 0.9, 2: 0.5}, near={3: 0.1}, weight=0.7)
-    assert hits[0].chunk == 1
-    found = named(hits, [{3: 1.0}, {}])
-    assert [hit.chunk for hit in found] == [3, 1, 2]
-    assert all(0 <= hit.score <= 1 for hit in found)
+def scored(*scores):
+    """Return passages of these scores, best first; the first is chunk 0."""
+    return tuple(replace(fake_passage(), chunk=n, score=score) for n, score in enumerate(scores))
 
 
-def test_an_identifier_that_stands_nowhere_changes_nothing():
-    hits = fuse({3: 1.0}, {1: 0.9}, near={})
-    assert named(hits, [{}]) == hits
-    assert named(hits, []) == hits
+def test_the_passage_that_holds_the_name_comes_first_and_scores_stay_in_bounds():
+    found = named(scored(0.7, 0.4, 0.2), [{2: 1.0}, {}])
+    assert [passage.chunk for passage in found] == [2, 0, 1]
+    assert all(0 <= passage.score <= 1 for passage in found)
+
+
+def test_the_surer_of_two_holders_comes_first():
+    assert [passage.chunk for passage in named(scored(0.5, 0.5), [{0: 0.8, 1: 1.0}])] == [1, 0]
+
+
+def test_a_name_that_stands_nowhere_changes_nothing():
+    passages = scored(1.0, 0.3)
+    assert named(passages, [{}]) == passages
+    assert named(passages, []) == passages

@@ -16,6 +16,7 @@ GGUF = gguf()
 
 def material(tmp_path: Path, content: bytes = GGUF, revision="1") -> tuple[Path, Path]:
     settings = {"template": "chatml", "context": 512, "max_tokens": None, "revision": revision}
+    settings |= {"calibration": "", "levels": ""}
     card = tmp_path / "tiny.toml"
     card.write_text(card_text("tiny", "generator", {"model.gguf": GGUF}, **settings))
     built = tmp_path / "model.gguf"

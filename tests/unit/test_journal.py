@@ -15,14 +15,16 @@ from pathlib import Path
 import pytest
 
 from appliance import journal as journals
-from appliance.assistant import Assistant, Engines
+from appliance.assistant import Assistant
 from appliance.custody import now
+from appliance.engines import Engines
 from appliance.errors import AuditDamaged, Cancelled, StorageFull, UsageError, VaultBusy
 from appliance.journal import Journal, Memory
 from appliance.secret import Secret
 from appliance.types import Added, Check, FileDone, FileResult, Report, Retrieved
 from appliance.vault import audit, folder, logfile, rewrite, trail
 from appliance.vault.audit import AuditLog
+from appliance.vault.entry import MAX_CHUNKS
 from appliance.vault.keyfile import FLOOR
 from appliance.vault.reviewer import Reviewer, generate
 from tests.fakes import FakeEncoder, FakeGenerator
@@ -102,6 +104,17 @@ def lines(path: Path) -> list[tuple[str, str]]:
     return [(each.action, each.outcome) for each in audit.entries(path) if each]
 
 
+@contextlib.contextmanager
+def many(path: Path, *, chunks: int) -> Iterator[Assistant]:
+    """Open a vault whose one document has many chunks."""
+    store = folder.create_vault(path, secret(), clock=now, kdf=FLOOR)
+    store.begin(draft := a_draft(*(f"Pump {n}: {GREASE}" for n in range(chunks))), model=ENCODER)
+    added(store, draft, vectors=FakeEncoder().encode([chunk.text for chunk in draft.chunks]))
+    store.close()
+    with opened(path) as assistant:
+        yield assistant
+
+
 def asked(assistant: Assistant, question: str = QUESTION, stop: threading.Event | None = None):
     return assistant.ask(question, stop=stop or threading.Event())
 
@@ -121,6 +134,19 @@ def all_ok(checks) -> bool:
 
 
 # Order
+
+
+@pytest.mark.parametrize(("wanted", "least"), [(50, 50), (1000, 51)])
+def test_the_many_passages_of_an_evaluation_are_all_on_record(
+    tmp_path: Path, wanted: int, least: int
+) -> None:
+    with many(tmp_path / "main", chunks=300) as assistant:
+        seen = next(assistant.ask(QUESTION, stop=threading.Event(), passages=wanted))
+        assert isinstance(seen, Retrieved)
+    entry = next(each for each in audit.entries(tmp_path / "main") if each and each.action == "ask")
+    assert len(entry.chunks) == len(set(entry.chunks)) == len(seen.passages)
+    # However many are wanted, the searches find fewer than an entry holds: no question fails by that.
+    assert least <= len(seen.passages) <= min(wanted, MAX_CHUNKS)
 
 
 def test_an_entry_is_on_the_disk_before_its_event_is_seen(vault: Path) -> None:

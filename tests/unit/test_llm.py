@@ -87,7 +87,7 @@ def test_text_cannot_forge_a_turn(generator):
 
 
 def test_our_own_markers_are_special(generator):
-    prefix, body = generator._tokens(Prompt("s", FORGED))
+    prefix, body = generator.tokens(Prompt("s", FORGED))
     library = llama()
     special = [t for t in prefix + body if library.llama_vocab_is_control(generator._vocab, t)]
     assert len(special) == 5  # start, end and start, end and start: whatever the text says
@@ -105,7 +105,7 @@ def test_the_system_prefix_is_evaluated_once(generator, monkeypatch):
     monkeypatch.setattr(generator, "_evaluate", lambda tokens: read.append(len(tokens)) or evaluate(tokens))
     run(generator, Prompt("A system text of its own.", "first question"), max_tokens=1)
     run(generator, Prompt("A system text of its own.", "second question, longer"), max_tokens=1)
-    prefix, body = generator._tokens(Prompt("A system text of its own.", "second question, longer"))
+    prefix, body = generator.tokens(Prompt("A system text of its own.", "second question, longer"))
     assert read.count(len(prefix)) == 1
     assert len(body) in read
 

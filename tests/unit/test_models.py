@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,14 @@ CARDS = sorted((Path(__file__).parents[2] / "models").glob("*.toml"))
 TEXT = b"some weights" * 1000
 
 
-def card_text(name="tiny", kind="reader", files=None, **other) -> str:
+CALIBRATION = "calibration = {" + ", ".join(f"{item.name} = 0.5" for item in fields(models.Calibration)) + "}"
+LEVELS = "".join(
+    f"\n[[refusal]]\nlevel = {level!r}\nthreshold = {threshold}\nmeasured = 'so and so'"
+    for level, threshold in (("strict", 0.7), ("balanced", 0.4), ("open", 0.1))
+)
+
+
+def card_text(name="tiny", kind="reader", files=None, calibration=CALIBRATION, levels=LEVELS, **other) -> str:
     values = {
         "name": name,
         "kind": kind,
@@ -27,11 +35,12 @@ def card_text(name="tiny", kind="reader", files=None, **other) -> str:
         "max_tokens": 64,
     } | other
     lines = [f"{key} = {value!r}" for key, value in values.items() if value is not None]
+    lines += [calibration]
     files = {"model.onnx": TEXT, "tokenizer.json": b"{}", "notes.txt": TEXT} if files is None else files
     for path, content in files.items():
         digest = hashlib.sha256(content).hexdigest()
         lines += ["[[files]]", f"name = {path!r}", f"sha256 = {digest!r}", f"bytes = {len(content)}"]
-    return "\n".join(lines)
+    return "\n".join(lines) + levels
 
 
 def open_descriptors() -> int:
@@ -54,6 +63,33 @@ def test_the_cards_of_the_repository_are_in_order(path):
     assert card.name == path.stem
     assert card.measured
     assert all(line.command.startswith("python -m scripts.") for line in card.measured)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "levels", "why"),
+    [
+        ("", LEVELS, "lacks calibration"),
+        (CALIBRATION, "", "lacks refusal"),
+        (CALIBRATION.replace("bias = 0.5", "bias = nan"), LEVELS, "out of range"),
+        (CALIBRATION.replace("order = 0.5", "order = 1.5"), LEVELS, "out of range"),
+        (CALIBRATION.replace("margin_temperature = 0.5", "margin_temperature = 0.0"), LEVELS, "out of range"),
+        (CALIBRATION.replace("bias = 0.5", "bias = 1"), LEVELS, "needs exactly"),
+        (CALIBRATION.replace("bias = 0.5, ", ""), LEVELS, "needs exactly"),
+        (CALIBRATION, LEVELS.replace("0.7", "0.3"), "fall from strict to open"),
+        (CALIBRATION, LEVELS.replace("0.7", "1.1"), "fall from strict to open"),
+        (CALIBRATION, LEVELS.replace("0.1", "nan"), "fall from strict to open"),
+        (CALIBRATION, LEVELS.replace("strict", "severe"), "in this order"),
+    ],
+)
+def test_no_card_can_make_a_reader_answer_everything_unseen(calibration, levels, why):
+    with pytest.raises(UsageError, match=why):
+        models.parse_card(card_text(calibration=calibration, levels=levels).encode())
+
+
+def test_a_readers_calibration_comes_back():
+    card = models.parse_card(card_text().encode())
+    assert card.calibration is not None
+    assert (card.calibration.bias, [each.threshold for each in card.refusal]) == (0.5, [0.7, 0.4, 0.1])
 
 
 def test_a_card_comes_back_as_it_was_written():

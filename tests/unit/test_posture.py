@@ -6,15 +6,18 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from appliance import posture, sandbox
 from appliance.config import Config
-from appliance.posture import Machine, posture_report
+from appliance.posture import Machine, models_report, posture_report
+from appliance.retrieve.refusal import SENTENCES_REFUSAL
 from appliance.sandbox import Level
 from appliance.types import Check
+from tests.unit.test_models import card_text
 
 FRONT_END = 4711
 
@@ -55,6 +58,21 @@ def test_both_sandboxes_are_probed(settings: Config, machine: Machine) -> None:
     found = {check.name: check for check in posture_report(settings, machine).checks}
     for name in ("parsers' sandbox", "generator's cell"):
         assert (found[name].ok, found[name].detail) == (True, "18 of 18 forbidden operations denied")
+
+
+def test_the_levels_of_refusal_are_told_with_their_rates(settings: Config, tmp_path: Path) -> None:
+    found = [check for check in models_report(settings).checks if check.name.startswith("refusal ")]
+    assert [check.name for check in found] == ["refusal strict", "refusal balanced", "refusal open"]
+    assert [check.detail.endswith("(chosen)") for check in found] == [False, True, False]
+    assert all("of the questions about another subject" in check.detail for check in found)
+    made = settings.home / "models" / "tiny"
+    made.mkdir(parents=True)
+    (made / "card.toml").write_text(card_text("tiny"))
+    chosen = replace(settings, reader="tiny", refusal="open")
+    read = [check for check in models_report(chosen).checks if check.name.startswith("refusal ")]
+    assert [check.detail for check in read] == ["so and so", "so and so", "so and so (chosen)"]
+    without = models_report(replace(chosen, rerank=0)).checks[-1]
+    assert without.detail.startswith(SENTENCES_REFUSAL[2].measured)
 
 
 def test_swap(machine: Machine) -> None:

@@ -5,7 +5,15 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.generate.prompt import ANSWER_TOKENS, PASSAGE_TOKENS, PASSAGES, SYSTEM, compose, enough
+from appliance.generate.prompt import (
+    ANSWER_TOKENS,
+    PASSAGE_TOKENS,
+    PASSAGES,
+    QUOTED_TOKENS,
+    SYSTEM,
+    compose,
+    enough,
+)
 from appliance.sentences import split
 from appliance.types import Evidence, Passage
 
@@ -59,6 +67,48 @@ def test_a_long_passage_is_cut_around_the_quote_at_sentence_ends():
     assert quote in body
     assert count(body) <= PASSAGE_TOKENS
     assert {body[slice(*span)] for span in split(body)} <= {SENTENCES[slice(*s)] for s in split(SENTENCES)}
+
+
+def middle(number):
+    """Return the span of a sentence among SENTENCES."""
+    sentence = f"Sentence number {number} says something."
+    start = SENTENCES.index(sentence)
+    return start, start + len(sentence)
+
+
+def test_the_quote_comes_with_what_stands_about_it_and_leaves_room_for_others():
+    passages = (passage(SENTENCES), passage("The impeller is of bronze.", 2))
+    prompt = build(passages, "Sentence number 200 says something.", question="how fast?")
+    first, second = prompt.user.split("\n\n")[:2]
+    numbers = [int(n) for n in re.findall(r"number (\d+)", first)]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    assert abs((200 - numbers[0]) - (numbers[-1] - 200)) <= 1
+    assert QUOTED_TOKENS * 0.8 < count(first) <= QUOTED_TOKENS + 5
+    assert second == "[2] Pumps\nThe impeller is of bronze."
+
+
+def test_of_other_passages_goes_in_what_the_reader_and_the_words_point_to():
+    text = f"{SENTENCES} The impeller turns at 1450 rpm. {SENTENCES}"
+    passages = (passage("Quote."), passage(text, 2))
+    asked = "what turns the impeller?"
+    telling = [[(0, 6)], [middle(7), middle(9)]]
+    quoted = evidence(passages, "Quote.")
+    user = compose(asked, passages, quoted, telling=telling, count=count, context=2048).user
+    second = user.split("\n\n")[1]
+    assert second == "[2] Pumps\nSentence number 7 says something.\nThe impeller turns at 1450 rpm."
+
+
+def test_a_row_comes_with_the_header_of_its_table():
+    rows = "\n".join(f"P-{n} | {n}0 m" for n in range(1, 90))
+    passages = (passage(f"Pump | Head\n{rows}"), passage(f"Pump | Speed\n{rows}", 2))
+    telling = [[], [(passages[1].text.index("P-30"), passages[1].text.index("P-30") + 5)]]
+    user = compose(
+        "?", passages, evidence(passages, "P-50 | 500 m"), telling=telling, count=count, context=2048
+    ).user
+    assert user.startswith("[1] Pumps\nPump | Head\nP-")
+    assert "P-49 | 490 m\nP-50 | 500 m\nP-51 | 510 m" in user
+    assert "P-1 | 10 m" not in user
+    assert "[2] Pumps\nPump | Speed\nP-30 | 300 m\n\n" in user
 
 
 def test_the_prompt_is_the_same_every_time():

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import replace
 
+import pytest
+
 from appliance import render
-from appliance.types import Added, Check, FileResult, Report
+from appliance.cli.output import styled
+from appliance.types import Added, Check, FileResult, Report, Verdict
 from tests.samples import a_passage, a_refusal, an_answer, evidence_of
 
 HOSTILE = "\x1b]52;c;aGk=\x07\x1b[2J\u202eevil\u200b"
@@ -26,15 +31,74 @@ def test_the_evidence_stands_under_its_place() -> None:
     assert max(map(len, text.splitlines())) <= 60
 
 
+def test_the_words_that_answer_are_emphasised_line_by_line_on_a_terminal_only() -> None:
+    passage = a_passage("Every pump delivers up to 45 m3/h at a head of 32 m, summer and winter alike.")
+    start = passage.text.index("45 m3/h")
+    found = replace(evidence_of(passage), mark=(start, passage.text.index(", summer")))
+    on, off = "\x1b[1;4m", "\x1b[22;24m"
+    plain, styled = render.evidence(found, 30), render.evidence(found, 30, styled=True)
+    assert "\x1b" not in plain
+    assert styled.replace(on, "").replace(off, "") == plain
+    lines = [line for line in styled.splitlines() if on in line]
+    assert len(lines) > 1
+    assert [line.count(on) for line in lines] == [line.count(off) for line in lines] == [1] * len(lines)
+    assert " ".join(line.partition(on)[2].partition(off)[0] for line in lines) == "45 m3/h at a head of 32 m"
+    assert render.evidence(replace(found, mark=None), 30, styled=True) == plain
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variables", "expected"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (False, {"TERM": "xterm"}, False),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        (True, {"TERM": "xterm", "NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+    ],
+)
+def test_emphasis_is_for_terminals_whose_user_has_not_declined_it(
+    terminal: bool, variables: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Screen(terminal))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert styled() is expected
+
+
+class Screen(io.StringIO):
+    """A stdout that is a terminal, or none."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+def test_a_hostile_mark_cannot_act_either() -> None:
+    found = replace(evidence_of(a_passage(HOSTILE * 3)), mark=(3, 9))
+    styled = render.evidence(found, 80, styled=True)
+    assert controls(styled.replace("\x1b[1;4m", "").replace("\x1b[22;24m", "")) == []
+
+
+def test_the_time_is_told_by_stage() -> None:
+    assert render.timings(an_answer().timings) == ("evidence after 6 ms (search 3, reading 3), all in 20 ms")
+
+
 def test_the_answer_lists_each_source_once() -> None:
     given = replace(an_answer("A [1]. B [1]."), citations=an_answer().citations * 2)
     assert render.answer(given, 80) == "A [1]. B [1].\n\n[1] manual.pdf, page 3 · Pumps > Data\n"
 
 
 def test_a_refusal_is_plain_and_shows_the_nearest() -> None:
-    assert render.answer(a_refusal(), 80).startswith(
-        "Not in your documents.\n\nThe nearest passages:\n  manual.pdf, page 3"
+    given = replace(a_refusal(), verdict=Verdict("strict", 0.254, 0.6))
+    assert render.answer(given, 80).startswith(
+        "Not in your documents.\n\n"
+        "The nearest passages (chance of an answer 0.25; strict asks for 0.60):\n  manual.pdf, page 3"
     )
+    assert render.answer(replace(given, passages=()), 80) == "Not in your documents.\n"
 
 
 def test_hostile_words_are_harmless_wherever_they_stand() -> None:
@@ -60,11 +124,25 @@ def test_the_contract_of_ask_json_holds() -> None:
     shown = render.answer_json(an_answer())
     assert (
         list(shown)
-        == "question answer abstained citations passages unsupported timings tokens models".split()
+        == "question answer abstained citations passages unsupported timings tokens models "
+        "refusal evidence".split()
     )
+    assert shown["refusal"] == {"level": "balanced", "near": 0.0, "needed": 0.0}
+    assert shown["evidence"] is None
     assert list(shown["citations"][0]) == "n document page heading quote supported".split()
     assert list(shown["passages"][0]) == "document page heading text score found_by".split()
     assert list(shown["models"]) == ["embedding", "reader", "generator"]
+
+
+def test_the_evidence_and_its_words_are_places_in_the_passages_text() -> None:
+    passage = a_passage()
+    found = replace(evidence_of(passage), mark=(19, 26))
+    shown = render.answer_json(replace(an_answer(), evidence=found))["evidence"]
+    text = an_answer().passages[shown["n"] - 1].text
+    assert text[shown["start"] : shown["end"]] == shown["quote"]
+    assert text[shown["answer_start"] : shown["answer_end"]] == "45 m3/h"
+    bare = render.answer_json(replace(an_answer(), evidence=evidence_of(passage)))["evidence"]
+    assert (bare["answer_start"], bare["answer_end"]) == (None, None)
 
 
 def test_the_contract_of_add_json_holds() -> None:

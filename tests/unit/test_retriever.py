@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from appliance.ingest.chunk import chunks
 from appliance.retrieve import refusal
 from appliance.retrieve.reader import Reading
-from appliance.retrieve.retriever import PASSAGES, Retriever
-from appliance.types import Block, Draft, Parsed, chunk_input
+from appliance.retrieve.retriever import Retriever
+from appliance.types import PASSAGES, Block, Draft, Level, Parsed, chunk_input
 from tests.fakes import FakeEncoder
 from tests.stores import FakeStore
 
@@ -60,8 +62,20 @@ def test_passages_are_few_ranked_and_say_who_found_them(manual):
 def test_a_question_about_something_else_is_refused_with_the_nearest_passages(manual):
     found = Retriever(*manual).retrieve("Which composer wrote the ninth symphony in Vienna?")
     assert found.evidence is None
-    assert found.near < refusal.THRESHOLD
+    assert found.near < found.verdict.needed
     assert found.passages
+
+
+def test_the_level_moves_the_threshold_and_nothing_else(manual):
+    retriever, question = Retriever(*manual), "What is the shut-off speed of a fan?"
+    found = {level: retriever.retrieve(question, level=level) for level in get_args(Level)}
+    needed = [found[level].verdict.needed for level in ("strict", "balanced", "open")]
+    assert needed == sorted(needed, reverse=True)
+    assert len(set(needed)) == 3
+    assert len({each.near for each in found.values()}) == 1
+    for level, each in found.items():
+        assert each.verdict.level == level
+        assert (each.evidence is not None) == (each.near >= each.verdict.needed)
 
 
 def test_an_empty_store_refuses():
@@ -78,8 +92,26 @@ def test_an_identifier_that_is_nowhere_speaks_for_refusal(manual):
     retriever = Retriever(*manual)
     known = retriever.retrieve("What is the shut-off head of pump P-101?")
     unknown = retriever.retrieve("What is the shut-off head of pump P-977?")
-    assert (known.signals.missing, unknown.signals.missing) == (0.0, 1.0)
+    assert (known.signals.searched.missing, unknown.signals.searched.missing) == (0.0, 1.0)
     assert unknown.near < known.near
+
+
+class Expert:
+    """A trained reader that knows which passage answers."""
+
+    name, levels = "expert", refusal.SENTENCES_REFUSAL
+    calibration = replace(refusal.SENTENCES, order=0.5, bias=-3.0, answers=6.0, cosine=0.0)
+
+    def __init__(self, mark, *, depth=PASSAGES):
+        self.mark, self.read_of, self.depth = mark, 0, depth
+
+    def read(self, question, passages):
+        self.read_of = len(passages)
+        knows = [self.mark in passage.text for passage in passages]
+        return tuple(
+            Reading(float(yes), (0, len(passage.text)), float(yes), mark=(4, 8))
+            for yes, passage in zip(knows, passages, strict=True)
+        )
 
 
 def test_the_page_is_that_of_the_quote_where_a_passage_runs_over():
@@ -89,37 +121,18 @@ def test_the_page_is_that_of_the_quote_where_a_passage_runs_over():
     ]
     store, encoder = stored(("manual", pages))
 
-    class Second:
+    class Second(Expert):
         """Reads the part of the passage that stands on the second page."""
-
-        name, weight = "second", 0.0
 
         def read(self, question, passages):
             return tuple(Reading(1.0, (p.text.index("seal is"), len(p.text)), 1.0) for p in passages)
 
-    found = Retriever(store, encoder, Second()).retrieve(
+    found = Retriever(store, encoder, Second("")).retrieve(
         "Why is the pump seal damaged by a closed outlet valve?"
     )
     assert found.passages[0].page == 1
     assert found.evidence is not None
     assert found.evidence.page == 2
-
-
-class Expert:
-    """A trained reader that knows which passage answers."""
-
-    name, weight = "expert", 0.5
-
-    def __init__(self, mark):
-        self.mark, self.read_of = mark, 0
-
-    def read(self, question, passages):
-        self.read_of = len(passages)
-        knows = [self.mark in passage.text for passage in passages]
-        return tuple(
-            Reading(float(yes), (0, len(passage.text)), float(yes))
-            for yes, passage in zip(knows, passages, strict=True)
-        )
 
 
 def test_a_trained_reader_brings_its_passage_forward_and_is_quoted():
@@ -137,14 +150,39 @@ def test_a_trained_reader_brings_its_passage_forward_and_is_quoted():
     scores = [passage.score for passage in found.passages]
     assert scores == sorted(scores, reverse=True)
     assert found.evidence is not None
-    assert (found.evidence.n, found.evidence.page) == (1, last.page)
-    assert found.near == plain.near
+    assert (found.evidence.n, found.evidence.page, found.evidence.mark) == (1, last.page, (4, 8))
+    assert plain.evidence.mark is None
 
 
-def test_nothing_is_read_where_the_answer_is_refused(manual):
-    expert = Expert("pump")
-    assert Retriever(*manual, expert).retrieve("Which composer wrote the ninth symphony?").evidence is None
-    assert expert.read_of == 0
+def test_a_trained_reader_reaches_further_than_what_is_shown_and_no_sentence_is_embedded_beside_it():
+    pages = [[f"The pump head is noted here for pump head {n}. {FILL}"] for n in range(14)]
+    store, encoder = stored(("manual", pages))
+    question = "Where is the pump head noted?"
+    deep = Retriever(store, encoder).retrieve(question, most=9).passages
+    encoded = []
+    encode = encoder.encode
+    encoder.encode = lambda texts: (encoded.extend(texts), encode(texts))[1]
+    expert = Expert(deep[8].text, depth=9)
+    found = Retriever(store, encoder, expert).retrieve(question, most=3)
+    assert (expert.read_of, len(found.passages), len(found.telling)) == (9, 3, 3)
+    assert found.passages[0].chunk == deep[8].chunk
+    assert encoded == [question]
+
+
+def test_passages_past_the_depth_are_shown_unread_behind_better_ones():
+    pages = [[f"The pump head is noted here for pump head {n}. {FILL}"] for n in range(14)]
+    store, encoder = stored(("manual", pages))
+    expert = Expert("pump", depth=4)
+    found = Retriever(store, encoder, expert).retrieve("Where is the pump head noted?", most=10)
+    assert (expert.read_of, len(found.passages)) == (4, 10)
+    scores = [passage.score for passage in found.passages]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_the_readers_judgement_decides_what_is_refused(manual):
+    question = "Which composer wrote the ninth symphony?"
+    assert Retriever(*manual, Expert("composer")).retrieve(question).evidence is None
+    assert Retriever(*manual, Expert("operator")).retrieve(question).evidence is not None
 
 
 def test_a_crowded_page_leaves_room_for_others():

@@ -1,29 +1,8 @@
-"""The official SQuAD 2.0 metric, against cases worked out by hand."""
+"""A reader's figures on SQuAD 2.0, against cases worked out by hand."""
 
 import pytest
 
-from scripts.squad import Asked, Said, best_f1, exact, f1, figures, normalized
-
-
-def test_articles_punctuation_and_case_do_not_count():
-    assert normalized("The  Quick, brown-fox!") == "quick brownfox"
-    assert exact("the Normans", "Normans.") == 1
-
-
-@pytest.mark.parametrize(
-    ("gold", "said", "expected"),
-    [
-        ("10th century", "in the 10th century", 0.8),  # 2 of 2 gold words, 2 of 3 said ("the" is dropped)
-        ("Denmark", "Iceland", 0.0),
-        ("", "", 1.0),
-        ("", "Denmark", 0.0),
-        ("Denmark", "", 0.0),
-        ("a b b", "b b c", 0.8),  # "a" is an article: {b b} against {b b c}
-    ],
-)
-def test_f1_of_words(gold, said, expected):
-    assert f1(gold, said) == pytest.approx(expected)
-
+from scripts.squad import Asked, Said, best_f1, figures
 
 ASKED = [
     Asked("q", "c", ("France", "in France")),

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
-from appliance.types import Answer, Evidence, Passage
+from appliance.types import Answer, Evidence, Passage, Span
 from tui import commands, shape
 from tui.link import Link
 from tui.messages import (
@@ -31,7 +31,7 @@ from tui.widgets.panes import AnswerPane, PassagePane
 from tui.widgets.rows import PassageRows
 
 EMPTY = "This vault holds no documents yet. Press F2 for the library, then a to add some."
-Spans = dict[int, tuple[int, int]]
+Spans = dict[int, Span]
 
 
 class Ask(House):
@@ -46,6 +46,7 @@ class Ask(House):
         self.rows = PassageRows()
         self.passages: tuple[Passage, ...] = ()
         self.spans: Spans = {}
+        self.marks: Spans = {}
         self.answer: Answer | None = None
         self._unsupported_shown = False
         self._listing: int | None = None
@@ -85,7 +86,7 @@ class Ask(House):
         message.stop()
         if self.job is not None:
             self.link.cancel(self.job)
-        self.passages, self.spans, self.answer = (), {}, None
+        self.passages, self.spans, self.marks, self.answer = (), {}, {}, None
         self._unsupported_shown = False
         self.rows.show((), frozenset())
         self.passage.clear()
@@ -106,6 +107,8 @@ class Ask(House):
         if self.mine(message):
             evidence = message.evidence
             self.spans[evidence.n] = (evidence.start, evidence.end)
+            if evidence.mark is not None:
+                self.marks[evidence.n] = evidence.mark
             self._show_best(evidence)
             self.status.show("The quote is above; the answer is being written. Esc stops.")
 
@@ -153,7 +156,7 @@ class Ask(House):
 
     def _show(self, n: int) -> None:
         if 0 < n <= len(self.passages):
-            self.passage.show(n, self.passages[n - 1], self.spans.get(n))
+            self.passage.show(n, self.passages[n - 1], self.spans.get(n), self.marks.get(n))
 
     @on(ListWanted)
     def _to_list(self, message: ListWanted) -> None:

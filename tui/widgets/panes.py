@@ -7,8 +7,8 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from appliance.render import answer_text, row_header
-from appliance.types import Answer, Passage
+from appliance.render import answer_text, row_header, verdict
+from appliance.types import Answer, Passage, Span
 from tui import clean, shape
 from tui.widgets.lines import Line
 
@@ -57,12 +57,13 @@ class PassagePane(Pane):
     def __init__(self) -> None:
         super().__init__(id="passage", heading="")
 
-    def show(self, n: int, passage: Passage, span: tuple[int, int] | None) -> None:
-        """Show passage `n` with `span` of its text marked."""
+    def show(self, n: int, passage: Passage, span: Span | None, answer: Span | None = None) -> None:
+        """Show passage `n` with `span` of its text marked, and in it the words that `answer`."""
         where = shape.place(passage.document, passage.page, passage.heading)
         header = passage.lead or (row_header(passage, span[0]) if span and span[0] > LEAD else "")
         # Under its header a row needs no more before it: on a small screen that would push it out of sight.
-        text = clean.quoted(passage.text, span, lead=0 if header and span and span[0] > LEAD else LEAD)
+        lead = 0 if header and span and span[0] > LEAD else LEAD
+        text = clean.quoted(passage.text, span, lead=lead, answer=answer)
         self.put(
             f"[{n}] {where}", Content.assemble(clean.plain(f"{header}\n" if header else "", "bold"), text)
         )
@@ -107,7 +108,8 @@ class AnswerPane(Pane):
 
 def _abstention(answer: Answer) -> Content:
     nearest = "The nearest passages are listed; none of them answers the question."
-    return Content.assemble(("Not in your documents.", "bold"), f"\n{nearest if answer.passages else ''}")
+    said = f"\n{nearest}\nThe {verdict(answer.verdict)}." if answer.passages else ""
+    return Content.assemble(("Not in your documents.", "bold"), said)
 
 
 def _marked(text: str) -> Content:

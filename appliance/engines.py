@@ -1,0 +1,88 @@
+"""The settings -> the models, each loaded once, in the background, and only when wanted."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from appliance import models
+from appliance.config import Config
+from appliance.errors import ModelMissing
+from appliance.generate.cell import CellGenerator
+from appliance.generate.llm import Generator
+from appliance.retrieve.reader import Reader
+
+if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
+    from appliance.embed import Encoder
+
+
+class Engines:
+    """The models, each loaded once and only when wanted, in the background.
+
+    The encoder is wanted by nearly every call and starts loading at once, while a passphrase is typed. The
+    generator loads at the first question, beside the search, so that an `add` never pays for its memory.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.accept_weaker = False
+        """Whether parsers and generator run where the kernel cannot confine them fully."""
+        self._config = config
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="load")
+        self._encoder = self._pool.submit(_load_encoder, config)
+        self._reader = self._pool.submit(_load_reader, config)
+        self._generator: Future[Generator | None] | None = None
+
+    def encoder(self) -> Encoder:
+        """Wait for the encoder.
+
+        Raises:
+            ModelMissing: it is not installed.
+            ModelMismatch: its file is not the one its card names.
+        """
+        return self._encoder.result()
+
+    def reader(self) -> Reader | None:
+        """Wait for the trained reader; None where none is configured, installed or given passages to read.
+
+        Raises:
+            ModelMismatch: its file is not the one its card names.
+        """
+        return self._reader.result()
+
+    def generator(self) -> Future[Generator | None]:
+        """Start loading the generator unless that was done; None where none is configured or installed."""
+        if self._generator is None:
+            self._generator = self._pool.submit(
+                _load_generator, self._config, accept_weaker=self.accept_weaker
+            )
+        return self._generator
+
+
+def _load_encoder(config: Config) -> Encoder:
+    # Imported here: the ONNX runtime takes a third of a second, spent beside the key derivation this way.
+    from appliance.embed import load
+
+    return load(models.find(config.embedding, config.model_folders), threads=config.cores)
+
+
+def _load_reader(config: Config) -> Reader | None:
+    if not config.reader or not config.rerank:
+        return None
+    # Imported here for the same reason.
+    from appliance.retrieve.cross import load
+
+    try:
+        found = models.find(config.reader, config.model_folders)
+    except ModelMissing:
+        return None  # sentences are ranked without it; the answer's `models` says that none is there
+    return load(found, threads=config.cores, depth=config.rerank)
+
+
+def _load_generator(config: Config, *, accept_weaker: bool) -> Generator | None:
+    if not config.generator:
+        return None
+    try:
+        found = models.find(config.generator, config.model_folders)
+    except ModelMissing:
+        return None  # quotes alone still answer; `doctor` and the answer's `models` say that none is there
+    return CellGenerator.load(found, threads=config.cores, accept_weaker=accept_weaker)

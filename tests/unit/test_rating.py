@@ -1,0 +1,41 @@
+"""BM25 by hand, and beside the words index, which gives the same order where all words are rare."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.vault.rating import bm25
+from appliance.vault.store import create_store
+from tests.stores import a_draft, a_key, added, noon
+
+
+def test_the_formula():
+    found = bm25({"pump": 2.0}, {1: ([], ["pump", "x"]), 2: (["pump"], ["y"])})
+    assert found == pytest.approx({1: 2.0 * 2.2 / 2.2, 2: 2.0 * 2 * 2.2 / 3.2})
+
+
+def test_a_word_twice_counts_less_than_two_words_and_a_long_chunk_less_than_a_short_one():
+    found = bm25(
+        {"a": 1.0, "b": 1.0}, {1: ([], ["a", "a"]), 2: ([], ["a", "b"]), 3: ([], ["a", "b", *"xyz"])}
+    )
+    assert found[2] > found[1]
+    assert found[2] > found[3]
+
+
+def test_nothing_is_nothing():
+    assert bm25({}, {}) == {}
+    assert bm25({"a": 1.0}, {1: ([], [])}) == {1: 0.0}
+
+
+def test_it_ranks_as_the_words_index_does(tmp_path):
+    store = create_store(tmp_path, a_key(), clock=noon)
+    texts = [f"{'pump ' * (n % 5)}{'valve ' * (n % 3)}{'filler ' * (n % 7)}end" for n in range(200)]
+    texts += ["plain text"] * 400
+    added(store, a_draft(*texts))
+    matched = store.match([["pump"], ["valve"]], 600)
+    weights = dict.fromkeys(("pump", "valve"), 1.0)
+    rated = store.rate(weights, [chunk for chunk, _ in matched])
+    by_index = dict(matched)
+    best = sorted(rated, key=lambda chunk: -rated[chunk])[:20]
+    assert min(by_index[chunk] for chunk in best) >= sorted(by_index.values())[-40]
+    store.close()

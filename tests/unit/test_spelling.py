@@ -1,0 +1,65 @@
+"""Slips of the keys, and what must never be taken for one."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.retrieve.spelling import mended, one_slip
+
+HELD = {"pressure": 9, "presume": 2, "valve": 5, "thoreau": 3, "discharge": 4}
+LANGUAGE = {"composer", "presses"}
+
+
+def frequency(words):
+    return {word: HELD.get(word, 0) for word in words}
+
+
+def asked(question):
+    return mended(question, frequency, LANGUAGE.__contains__)
+
+
+@pytest.mark.parametrize("slip", ["presure", "prressure", "pressrue", "pressurd", "pressur"])
+def test_one_letter_left_out_added_swapped_or_exchanged_is_mended(slip):
+    assert asked(f"What is the {slip} at the valve?") == "What is the pressure at the valve?"
+
+
+def test_of_two_words_one_slip_away_the_commoner_is_meant():
+    assert asked("presure") == "pressure"
+    assert one_slip("presure") >= {"pressure", "presume"}
+
+
+def test_a_capital_stays():
+    assert asked("Thoraeu") == "Thoreau"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is the pressure high?",  # in the documents
+        "composer",  # no slip: a word that they do not hold
+        "presses",  # the same, though one slip from another
+        "the valx",  # too short for a guess
+        "PRESURE",  # an abbreviation, for all we know
+        "presure-7",
+        "presure/min",
+        "presure7",
+        "presure.txt",
+        '"presure"',
+        "“presure”",
+        "pressureee",  # two slips
+        "",
+    ],
+)
+def test_what_is_no_slip_stays_as_it_is(question):
+    assert asked(question) == question
+
+
+def test_few_words_are_looked_up():
+    lists = []
+
+    def counted(words):
+        lists.append(len(words))
+        return dict.fromkeys(words, 0)
+
+    mended(" ".join(f"abcdef{chr(97 + n)}" for n in range(20)), counted, lambda word: False)
+    assert len(lists) == 1 + 3
