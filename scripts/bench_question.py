@@ -20,7 +20,8 @@ from pathlib import Path
 from unittest import mock
 
 from appliance import config
-from appliance.assistant import Assistant, Engines
+from appliance.assistant import Assistant
+from appliance.engines import Engines
 from appliance.journal import Journal
 from appliance.secret import Secret
 from appliance.types import Answered

@@ -12,7 +12,6 @@ JSON.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import os
 import re
@@ -30,18 +29,19 @@ from typing import Any
 
 import pypdfium2
 
+from appliance.evaluation import metrics
 from appliance.ingest.parse.nursery import Nursery, parse_file
 from appliance.ingest.pipeline import Ingest
 from appliance.retrieve.retriever import Retriever
 from appliance.secret import Secret
 from appliance.vault.folder import create_vault
 from scripts.corpora import load_encoder, load_reader
+from scripts.questions import northwind, strangers
 
 OWN = Path(__file__).parent.parent / "tests" / "vectors" / "epanet_questions.jsonl"
 MANUAL = "documents/doc_epanet/User_Manual/EPANET_Users_Manual_2.2.0.pdf"
 PASSPHRASE = "measure only"  # noqa: S105 - of a vault that is thrown away
 RANKS = (1, 3, 5)
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 Given = dict[str, Any]
 """One answer, in the shape of `appliance ask --json`."""
 
@@ -74,12 +74,12 @@ def main() -> None:
     parser.add_argument("--set", choices=("northwind", "epanet"), help="only this set")
     options = parser.parse_args()
     ask = _through_cli if options.through == "cli" else _through_retriever
-    strangers = _strangers(options.data)[: options.limit or None]
+    about_else = [row["question"] for row in strangers(options.data)][: options.limit or None]
     report = {}
     for chosen in (_northwind(options.data), _epanet(options.data)):
         if options.set in (None, chosen.name):
             questions = chosen.questions[: options.limit or None]
-            given = list(ask(chosen.files, [*(item.question for item in questions), *strangers]))
+            given = list(ask(chosen.files, [*(item.question for item in questions), *about_else]))
             far = _share(answer["abstained"] for answer in given[len(questions) :])
             found = _measured(questions, given[: len(questions)], chosen.files) | {"refused_off_subject": far}
             report[chosen.name] = found
@@ -170,34 +170,22 @@ def _stands(answer: Given, pages: Pages) -> bool:
         for number, passage in enumerate(answer["passages"], 1)
         if number in cited
     ]
-    numbers = set(_NUMBER.findall(re.sub(r"\[\d+\]", " ", answer["answer"])))
-    return bool(citations) and on_page and numbers <= set(_NUMBER.findall(" ".join(texts)))
+    said = metrics.numbers(metrics.unmarked(answer["answer"]))
+    return bool(citations) and on_page and said <= metrics.numbers(" ".join(texts))
 
 
 def _northwind(data: Path) -> Set:
-    folder = data / "dev" / "northwind_pdf_qa"
-    with gzip.open(folder / "norm.jsonl.gz", "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    questions = tuple(
-        Asked(row["question"], frozenset((each["doc"], each["page"]) for each in row.get("citations", ())))
-        for row in rows
-    )
-    return Set("northwind", tuple(sorted((folder / "pdf").glob("*.pdf"))), questions)
+    files = sorted((data / "dev" / "northwind_pdf_qa" / "pdf").glob("*.pdf"))
+    return Set("northwind", tuple(files), tuple(map(_asked, northwind(data))))
 
 
 def _epanet(data: Path) -> Set:
     rows = [json.loads(line) for line in OWN.read_text("utf-8").splitlines()]
-    questions = tuple(
-        Asked(row["question"], frozenset((row["document"], page) for page in row["pages"])) for row in rows
-    )
-    return Set("epanet", (data / MANUAL,), questions)
+    return Set("epanet", (data / MANUAL,), tuple(map(_asked, rows)))
 
 
-def _strangers(data: Path) -> list[str]:
-    """Return questions that have nothing to do with the documents."""
-    with gzip.open(data / "dev" / "selfaware" / "SelfAware.json.gz", "rt", encoding="utf-8") as file:
-        rows = json.load(file)["example"]
-    return [row["question"] for row in rows[:: len(rows) // 100]][:100]
+def _asked(row: dict[str, Any]) -> Asked:
+    return Asked(row["question"], frozenset((row["document"], page) for page in row.get("pages", ())))
 
 
 def _through_retriever(files: Sequence[Path], questions: Sequence[str]) -> Iterator[Given]:

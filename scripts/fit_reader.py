@@ -1,300 +1,297 @@
-"""Held-out training documents in stores, questions asked of them -> how the reader may order, quote, refuse.
+"""What the searches found for held-out questions, and a reader -> how it may order, quote and refuse.
 
-    python -m scripts.fit_reader --data ../shared/data --model FOLDER --out .cache/reader/fit.jsonl
+    python -m scripts.reader_stores --data ../shared/data --out FOUND
+    python -m scripts.fit_reader --found FOUND --model FOLDER --out READ
 
-Four stores of documents; questions come only from documents that the reader's training never saw, of which
-every other one is left out of its store: those questions have no answer there ("same subject"), and so have
-the other stores' ("other subject") and SQuAD's twins ("twin"). `--out` keeps one line a question, and is used
-again where it is there. Nothing of `dev` is read. The last line is JSON.
+FOLDER holds model.onnx and tokenizer.json. `--out` keeps what the reader said, and is used again where it is
+there. Printed are the tables that are kept in scripts/LOG.md, and last what belongs on the reader's card.
+Refusals are judged, and thresholds chosen, by fits on the other stores; the weights are those of the whole.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from appliance import models
-from appliance.embed import Encoder
-from appliance.retrieve import cross, refusal, words
-from appliance.retrieve.reader import Question, Reading, SentenceReader
-from appliance.retrieve.retriever import PASSAGES, Retriever
-from appliance.types import Block, Parsed, Passage
-from appliance.vault.store import Store
-from scripts.corpora import load_encoder, store_of
-from scripts.fit_refusal import FALSE_REFUSALS, fitted, with_one
-from scripts.reader_data import held_out
-from scripts.reader_sources import SOURCES, Asked
+from appliance import config
+from appliance.models import Calibration
+from appliance.retrieve import cross
+from appliance.types import PASSAGES
+from scripts.corpora import bare_reader
+from scripts.fit_refusal import fitted, with_one
+from scripts.reader_stores import passage_of, worded_of
 
 Floats = npt.NDArray[np.float64]
-STORES: Final = {"squad": 40, "natural": 250, "covid": 8, "medquad": 250}
-"""How many documents that the reader was trained on fill each store up, as distractors."""
-QUESTIONS: Final = 30
-DEPTH: Final = PASSAGES
-DEPTHS: Final = (3, 6)
-WEIGHTS: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+Row = dict[str, Any]
+READ: Final = 12
+"""Passages read of each question: the most that the tables ask for."""
+DEPTHS: Final = (3, 6, 8, 12)
+WEIGHTS: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+WORDS: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 SHARES: Final = {"own": 0.5, "same subject": 0.2, "other subject": 0.2, "twin": 0.1}
 """What each kind of question weighs in the fit of the refusal."""
-_PARAGRAPHS: Final = 60
-_MISSING: Final = [each.name for each in fields(refusal.Signals)].index("missing")
+LEVELS: Final = {"strict": 0.10, "balanced": 0.05, "open": 0.02}
+"""The share of answered questions that a level may refuse."""
+SEARCHED: Final = ("cosine", "lead", "covered", "missing", "agreed")
 MISSING_WEIGHT: Final = -0.464
-"""As scripts/fit_refusal.py found it, where there were some."""
-
-
-@dataclass
-class Held:
-    """A document as its questions name it."""
-
-    title: str
-    texts: list[str] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
-
-
-def documents(source: str, data: Path) -> dict[str, Held]:
-    """Gather a source's questions by document."""
-    found: dict[str, Held] = {}
-    for each in SOURCES[source](data / "train"):
-        held = found.setdefault(each.document, Held(each.title))
-        held.asked.append(each)
-        if each.text not in held.texts and len(held.texts) < _PARAGRAPHS:
-            held.texts.append(each.text)
-    return found
-
-
-def parsed(held: Held) -> Parsed:
-    """Return a document's paragraphs in the order in which they were asked about."""
-    parts = [part for text in held.texts for part in text.split("\n\n")]
-    return Parsed(held.title, tuple(Block("paragraph", part) for part in parts), None)
-
-
-def rows(
-    source: str, every: dict[str, dict[str, Held]], encoder: Encoder, reader: cross.CrossReader
-) -> Iterator[dict[str, Any]]:
-    """Yield one line a question asked of the store of `source`."""
-    own = {name: held for name, held in every[source].items() if held_out(name)}
-    inside = dict(list(own.items())[::2])
-    outside = [held for name, held in own.items() if name not in inside]
-    fill = [(name, held) for name, held in every[source].items() if not held_out(name)][: STORES[source]]
-    others = [
-        held
-        for other, found in every.items()
-        if other != source
-        for name, held in found.items()
-        if held_out(name)
-    ]
-    kinds = {
-        "own": [each for held in inside.values() for each in held.asked if each.answerable == 1],
-        "twin": [each for held in inside.values() for each in held.asked if each.answerable == 0],
-        "same subject": [each for held in outside for each in held.asked if each.answerable == 1],
-        "other subject": [each for held in others for each in held.asked if each.answerable == 1],
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        store = store_of(
-            ((name, parsed(held)) for name, held in [*inside.items(), *fill]), encoder, Path(folder) / "vault"
-        )
-        arms = Arms(store, encoder, reader)
-        print(f"{source}: {store.chunk_count()} chunks", flush=True)
-        for kind, asked in kinds.items():
-            for each in _sample(asked):
-                yield {"source": source, "kind": kind} | line(each, arms)
-        store.close()
-
-
-@dataclass(frozen=True)
-class Arms:
-    """One store with both readers."""
-
-    store: Store
-    encoder: Encoder
-    trained: cross.CrossReader
-
-    def both(
-        self, text: str, passages: Sequence[Passage]
-    ) -> tuple[Sequence[Reading], Sequence[cross.Judged]]:
-        """Return what the sentence reader and the trained one say of the passages."""
-        question = Question(text, self.encoder.encode([text])[0], words.query(text, self.store))
-        sentences = SentenceReader(self.encoder, self.store.analyse).read(question, passages)
-        return sentences, self.trained.judge(text, passages)
-
-
-def line(each: Asked, arms: Arms) -> dict[str, Any]:
-    """Return what search and both readers say of one question."""
-    today = Retriever(arms.store, arms.encoder).retrieve(each.question)
-    passages = today.passages
-    sentences, judged = arms.both(each.question, passages)
-    readings = cross.readings(judged, passages)
-    return {
-        "question": each.question,
-        "signals": list(astuple(today.signals)),
-        "near": today.near,
-        "score": [passage.score for passage in passages],
-        "gold": [holds(each, passage) for passage in passages],
-        "sentence": [reading.relevance for reading in sentences],
-        "sentence_hit": [
-            hit(each, passage, reading.span) for passage, reading in zip(passages, sentences, strict=True)
-        ],
-        "read_hit": [
-            hit(each, passage, reading.span) for passage, reading in zip(passages, readings, strict=True)
-        ],
-        "relevant": [one.relevance for one in judged],
-        "answerable": [one.answerable for one in judged],
-        "margin": [one.margin for one in judged],
-    }
-
-
-def holds(each: Asked, passage: Passage) -> bool:
-    """Tell whether the passage is of the question's document and holds an answer, or its beginning."""
-    if each.answerable != 1 or passage.document != each.document:
-        return False
-    if each.span is None:
-        return (
-            " ".join(each.text.split())[:80] in " ".join(passage.text.split())
-            or passage.text.strip() in each.text
-        )
-    return each.text[slice(*each.span)] in passage.text
-
-
-def hit(each: Asked, passage: Passage, span: tuple[int, int]) -> bool:
-    """Tell whether a quote holds the answer, or lies in it where that is longer."""
-    if not holds(each, passage):
-        return False
-    quote = passage.text[slice(*span)]
-    answer = each.text[slice(*each.span)] if each.span else each.text
-    return answer in quote or quote in answer
-
-
-def _sample(asked: Sequence[Asked]) -> list[Asked]:
-    order = np.random.default_rng(7).permutation(len(asked))[:QUESTIONS]
-    return [asked[index] for index in order]
-
-
-def collect(data: Path, folder: Path) -> list[dict[str, Any]]:
-    """Ask everything."""
-    encoder = load_encoder()
-    reader = cross.load(models.find(folder.name, [folder.parent]), threads=4)
-    every = {source: documents(source, data) for source in STORES}
-    return [row for source in STORES for row in rows(source, every, encoder, reader)]
+"""As scripts/fit_refusal.py found it, where there were some: these sets have hardly any."""
+_NEVER: Final = -30.0
 
 
 def main() -> None:
-    """Ask, or take what was asked, and report."""
+    """Read, or take what was read, and report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--found", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--depth", type=int, default=PASSAGES)
+    parser.add_argument("--order", type=float, help="the share of relevance, chosen from the table")
     options = parser.parse_args()
     if not options.out.exists():
-        found = collect(options.data, options.model)
-        options.out.write_text("".join(json.dumps(row) + "\n" for row in found), "utf-8")
-    found = [json.loads(text) for text in options.out.read_text("utf-8").splitlines()]
-    report = {"order": ordering(found), "refusal": refusing(found)}
-    print(json.dumps(report))
+        reader = bare_reader(options.model, threads=config.load().cores)
+        with options.found.open(encoding="utf-8") as found, options.out.open("w", encoding="utf-8") as out:
+            out.writelines(json.dumps(read(json.loads(line), reader)) + "\n" for line in found)
+    rows = [json.loads(line) for line in options.out.read_text("utf-8").splitlines()]
+    rows = [row for row in rows if row["score"]]
+    heats = temperatures(rows, options.depth)
+    order = ordering(rows, options.depth, heats)
+    order = options.order if options.order is not None else order
+    wording(rows, order, options.depth, heats)
+    report(signals(rows, heats, options.depth), rows, order, heats)
 
 
-def ordering(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Print for each share of the reader how often the first, one of three and the quote are right."""
-    own = [row for row in found if row["kind"] == "own" and any(row["gold"])]
-    print(f"order and quote, {len(own)} questions whose gold passage is among the {DEPTH}")
-    table: dict[str, Any] = {}
-    for depth in DEPTHS:
+def read(row: Row, reader: cross.CrossReader) -> Row:
+    """Return what the reader says of one line of scripts/reader_stores.py."""
+    told = row["passages"][:READ]
+    passages = [passage_of(each) for each in told]
+    judged = reader.judge(row["question"], passages)
+    answer = row["answer"] or (passages[0].text if passages else "")
+    return {
+        **{name: row[name] for name in ("source", "kind", "question", "signals", "near")},
+        "gold": [each["gold"] for each in row["passages"]],
+        "covered": [each["covered"] for each in told],
+        "score": [passage.score for passage in passages],
+        "relevance": [one.relevance for one in judged],
+        "answerable": [one.answerable for one in judged],
+        "margin": [one.quotable[0].margin if one.quotable else _NEVER for one in judged],
+        "sentences": [_sentences(one, each, answer) for one, each in zip(judged, told, strict=True)],
+        "plain": _plainly(row, answer),
+    }
+
+
+def _sentences(judged: cross.Judged, told: Row, answer: str) -> list[tuple[float, float, bool, bool]]:
+    """Return for each sentence its margin, what the words say, and whether it and its mark are right."""
+    said = {each.span: each.overlap for each in worded_of(told)}
+    return [
+        (
+            marked.margin,
+            said.get(marked.sentence, 0.0),
+            told["gold"] and _within(answer, told["text"][slice(*marked.sentence)]),
+            told["gold"] and _within(answer, told["text"][slice(*marked.span)]),
+        )
+        for marked in judged.quotable
+    ]
+
+
+def _plainly(row: Row, answer: str) -> bool:
+    """Tell whether the sentence reader quoted the answer."""
+    if not row["quote"]:
+        return False
+    chunk, quote = row["quote"]
+    return any(each["gold"] and each["chunk"] == chunk for each in row["passages"]) and _within(answer, quote)
+
+
+def _within(answer: str, quote: str) -> bool:
+    """Tell whether a quote holds the answer, or lies in it where that is longer."""
+    return bool(quote) and (answer in quote or quote in answer)
+
+
+def ordering(rows: Sequence[Row], depth: int, heats: dict[str, float]) -> float:
+    """Print how often the first, one of three and the quote are right; return the best share at `depth`."""
+    own = [row for row in rows if row["kind"] == "own"]
+    plain = _share(row["plain"] for row in own)
+    print(f"{len(own)} questions: gold first / in 3 / in 6, quote, words marked; by sentences {plain}")
+    best: dict[float, float] = {}
+    for deep in DEPTHS:
         for weight in WEIGHTS:
-            ranks = [order(row, weight, depth) for row in own]
+            ranks = [ranked(row, weight, deep, heats["relevance"]) for row in own]
             pairs = list(zip(own, ranks, strict=True))
-            table[f"{depth}/{weight}"] = [
-                _share(row["gold"][rank[0]] for row, rank in pairs),
-                _share(any(row["gold"][at] for at in rank[:3]) for row, rank in pairs),
-                _share(any(row["gold"][at] for at in rank[:6]) for row, rank in pairs),
-                _share(row["read_hit"][rank[0]] for row, rank in pairs),
+            figures = [
+                _share(any(row["gold"][at] for at in rank[:n]) for row, rank in pairs) for n in (1, 3, 6)
             ]
-            print(f"  depth {depth:2} weight {weight:.2f}: 1/3/6 and quote {table[f'{depth}/{weight}']}")
-    table["today"] = _share(row["sentence_hit"][int(np.argmax(row["sentence"]))] for row in own)
-    print(f"  the sentence reader's quote: {table['today']}")
-    return table
+            figures += quoting(own, ranks, cross.WORDS, heat=heats["margin"])
+            print(f"  {deep:2} read, share {weight:.1f}: {figures}")
+            if deep == depth:
+                best[weight] = figures[0] + figures[3]
+    return max(best, key=lambda weight: best[weight])
 
 
-def order(row: dict[str, Any], weight: float, depth: int) -> list[int]:
-    """Return the candidates' numbers, best first."""
-    scores = np.array(row["score"][:depth])
-    mixed = (1 - weight) * scores + weight * chance(row["relevant"][:depth])
+def quoting(own: Sequence[Row], ranks: Sequence[Sequence[int]], words: float, *, heat: float) -> list[float]:
+    """Return how often the sentence quoted from the first passage, and the words in it, are right."""
+    firsts = [row["sentences"][rank[0]] for row, rank in zip(own, ranks, strict=True)]
+    chosen = [_chosen(first, words, heat) if first else (0, 0, False, False) for first in firsts]
+    return [_share(each[2] for each in chosen), _share(each[3] for each in chosen)]
+
+
+def _chosen(sentences: Sequence[Sequence[Any]], words: float, heat: float) -> Any:
+    """Return the sentence that cross.reading would quote, the most sure first among `sentences`."""
+    counts = cross.DOUBTED if max(each[0] for each in sentences) / heat < cross.DOUBT else words
+    return max(sentences, key=lambda each: each[0] / heat + counts * each[1])
+
+
+def wording(rows: Sequence[Row], order: float, depth: int, heats: dict[str, float]) -> None:
+    """Print what the question's words may count beside the margin when a sentence is chosen."""
+    own = [row for row in rows if row["kind"] == "own"]
+    ranks = [ranked(row, order, depth, heats["relevance"]) for row in own]
+    for words in WORDS:
+        found = quoting(own, ranks, words, heat=heats["margin"])
+        print(f"  words count {words:.2f}: quote, words marked {found}")
+
+
+def ranked(row: Row, weight: float, depth: int, heat: float) -> list[int]:
+    """Return the candidates' numbers, best first, as the retriever orders them."""
+    relevance = np.zeros(len(row["score"]))
+    relevance[:depth] = chance(np.array(row["relevance"][:depth]) / heat)
+    mixed = (1 - weight) * np.array(row["score"]) + weight * relevance
     return [int(at) for at in np.argsort(-mixed, kind="stable")]
 
 
-def refusing(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Print what the signals refuse with and without the reader, each fitted on all but the store judged."""
-    arms = {"today": lambda row: row["signals"][:6], "with the reader": features}
-    report: dict[str, Any] = {}
-    for name, seen in arms.items():
-        usable = [row for row in found if row["score"]]
-        values = np.array([seen(row) for row in usable])
-        scores, beta, threshold = crossed(values, usable)
-        print(f"refusal, {name}: threshold {threshold:.3f}, weights {np.round(beta, 3).tolist()}")
-        kinds = sorted({row["kind"] for row in usable})
-        shares: dict[str, Any] = {}
-        for kind in kinds:
-            chosen = np.array([row["kind"] == kind for row in usable])
-            shares[kind] = [int(chosen.sum()), _share(scores[chosen] < threshold), auc(scores, usable, kind)]
-            print(f"  {kind}: {shares[kind][0]} questions, refused {shares[kind][1]}, AUC {shares[kind][2]}")
-        report[name] = {"bias_weights": np.round(beta, 3).tolist(), "threshold": round(threshold, 3)} | shares
-    return report
+def temperatures(rows: Sequence[Row], depth: int) -> dict[str, float]:
+    """Return for each logit the temperature at which it tells best, as a chance, whether gold is there."""
+    heats: dict[str, float] = {}
+    gold = np.array([ok for row in rows for ok in row["gold"][: len(row["score"])][:depth]], dtype=float)
+    for name in ("relevance", "answerable", "margin"):
+        logits = np.array([value for row in rows for value in row[name][:depth]])
+        tried = np.geomspace(0.3, 20, 60)
+        losses = [_loss(chance(logits / heat), gold) for heat in tried]
+        heats[name] = round(float(tried[int(np.argmin(losses))]), 3)
+        one = _loss(chance(logits), gold)
+        print(f"temperature of {name}: {heats[name]}, log loss {min(losses):.4f} instead of {one:.4f}")
+    return heats
 
 
-def features(row: dict[str, Any]) -> list[float]:
-    """Return the signals as the retriever makes them with a trained reader."""
-    shown = order(row, cross.WEIGHT, DEPTH)[:PASSAGES]
-    relevant, answerable = chance(row["relevant"]), chance(row["answerable"])
-    cosine, lead, _, covered, missing, agreed = row["signals"][:6]
-    best = [max(values[at] for at in shown) for values in (relevant, answerable)]
-    return [cosine, lead, best[0], covered, missing, agreed, best[1]]
+def _loss(chances: Floats, gold: Floats) -> float:
+    """Return the log loss, gold and the rest weighing the same."""
+    safe = np.clip(chances, 1e-6, 1 - 1e-6)
+    return float(-0.5 * (np.log(safe[gold > 0]).mean() + np.log(1 - safe[gold == 0]).mean()))
 
 
-def crossed(values: Floats, found: Sequence[dict[str, Any]]) -> tuple[Floats, Floats, float]:
-    """Return scores of each store by a fit on the others, and the fit and threshold on all."""
-    kinds = np.array([row["kind"] for row in found])
-    weights = np.array([SHARES[kind] / np.sum(kinds == kind) for kind in kinds]) * len(found)
-    sources = np.array([row["source"] for row in found])
-    own = kinds == "own"
-    scores = np.zeros(len(found))
+def signals(rows: Sequence[Row], heats: dict[str, float], depth: int) -> dict[str, Floats]:
+    """Return for each signal its value a question."""
+    found = {name: np.array([row["signals"][name] for row in rows]) for name in SEARCHED}
+    found["answers"] = np.array(
+        [
+            np.max(
+                np.prod([chance(np.array(row[name][:depth]) / heat) for name, heat in heats.items()], axis=0)
+            )
+            for row in rows
+        ]
+    )
+    for name, heat in heats.items():
+        found[name] = np.array([max(chance(np.array(row[name][:depth]) / heat)) for row in rows])
+    return found
+
+
+SHIPPED: Final = (*SEARCHED, "answers")
+ARMS: Final = {
+    "searches and reader": SHIPPED,
+    "reader alone": ("answers",),
+    "the reader's three apart": (*SEARCHED, "relevance", "answerable", "margin"),
+    "relevance alone": (*SEARCHED, "relevance"),
+    "searches alone": SEARCHED,
+}
+
+
+def report(seen: dict[str, Floats], rows: Sequence[Row], order: float, heats: dict[str, float]) -> None:
+    """Print what each arm refuses, and the card's tables of the first."""
+    kinds = np.array([row["kind"] for row in rows])
+    print("today, sentences:", _refused(np.array([row["near"] for row in rows]), kinds, 0.05))
+    for name, chosen in ARMS.items():
+        scores, _ = crossed(seen, rows, chosen)
+        print(f"{name}:", *(_refused(scores, kinds, most) for most in LEVELS.values()), sep="\n    ")
+    scores, beta = crossed(seen, rows, SHIPPED)
+    _print_card(beta, order, heats)
+    for level, most in LEVELS.items():
+        at = float(np.quantile(scores[kinds == "own"], most))  # of documents that no fit has seen
+        print(f'\n[[refusal]]\nlevel = "{level}"\nthreshold = {at:.4f}')
+        print(f'measured = "{_said(scores, kinds, at)}"')
+
+
+def _print_card(beta: Floats, order: float, heats: dict[str, float]) -> None:
+    names = [each.name for each in fields(Calibration)]
+    values = {"order": order} | {f"{name}_temperature": heat for name, heat in heats.items()}
+    values |= {"bias": float(beta[0])}
+    values |= {name: float(w) for name, w in zip(SHIPPED, beta[1:], strict=True)}
+    print("\n[calibration]", *(f"{name} = {values[name]:.4f}" for name in names), sep="\n")
+
+
+def _said(scores: Floats, kinds: npt.NDArray[np.str_], at: float) -> str:
+    shares = {kind: np.mean(scores[kinds == kind] < at) for kind in SHARES}
+    return (
+        f"refuses {shares['other subject']:.1%} of the questions about another subject, "
+        f"{shares['same subject']:.1%} about the same subject, {shares['own']:.1%} of the answered ones"
+    )
+
+
+def _refused(scores: Floats, kinds: npt.NDArray[np.str_], most: float) -> str:
+    at = float(np.quantile(scores[kinds == "own"], most))
+    shares = {kind: f"{np.mean(scores[kinds == kind] < at):.3f}" for kind in sorted(set(kinds.tolist()))}
+    areas = {kind: f"{auc(scores, kinds, kind):.3f}" for kind in sorted(set(kinds.tolist())) if kind != "own"}
+    return f"refused {shares}, AUC {areas}"
+
+
+def crossed(seen: dict[str, Floats], rows: Sequence[Row], chosen: Sequence[str]) -> tuple[Floats, Floats]:
+    """Return the score of each question by a fit on the other stores, and the fit on all."""
+    kinds = np.array([row["kind"] for row in rows])
+    weights = np.array([SHARES[kind] / np.sum(kinds == kind) for kind in kinds]) * len(rows)
+    sources = np.array([row["source"] for row in rows])
+    values, own = _table(seen, chosen), kinds == "own"
+    scores = np.zeros(len(rows))
     for source in sorted(set(sources)):
         rest = sources != source
-        scores[~rest] = with_one(values[~rest]) @ _fit(values[rest], own[rest], weights[rest])
-    beta = _fit(values, own, weights)
-    whole = chance(with_one(values) @ beta)
-    return chance(scores), beta, float(np.quantile(whole[own], FALSE_REFUSALS))
+        beta = _fit(values[rest], own[rest], weights[rest], chosen)
+        scores[~rest] = chance(with_one(values[~rest]) @ beta)
+    return scores, _fit(values, own, weights, chosen)
 
 
-def _fit(values: Floats, own: npt.NDArray[np.bool_], weights: Floats) -> Floats:
-    """Fit all but the weight of missing identifiers: these sets have hardly any, and it came out positive."""
-    blind = values.copy()
-    blind[:, _MISSING] = 0
+def _table(seen: dict[str, Floats], chosen: Iterable[str]) -> Floats:
+    return np.stack([seen[name] for name in chosen], axis=1)
+
+
+def _fit(values: Floats, own: npt.NDArray[np.bool_], weights: Floats, chosen: Sequence[str]) -> Floats:
+    """Fit all but the weight of missing identifiers."""
+    if "missing" not in chosen:
+        return fitted(values, own.astype(np.float64), weights)
+    at, blind = chosen.index("missing"), values.copy()
+    blind[:, at] = 0
     beta = fitted(blind, own.astype(np.float64), weights)
-    beta[1 + _MISSING] = MISSING_WEIGHT
+    beta[1 + at] = MISSING_WEIGHT
     return beta
 
 
-def auc(scores: Floats, found: Sequence[dict[str, Any]], kind: str) -> float:
+def auc(scores: Floats, kinds: npt.NDArray[np.str_], kind: str) -> float:
     """Return the chance that an own question scores above one of `kind`."""
-    own = scores[[row["kind"] == "own" for row in found]]
-    other = scores[[row["kind"] == kind for row in found]]
-    return round(float((own[:, None] > other[None, :]).mean()), 4)
+    own, other = scores[kinds == "own"], scores[kinds == kind]
+    return float((own[:, None] > other[None, :]).mean())
 
 
 def chance(logits: Any) -> Floats:
     """Return the chances of logits."""
-    return np.asarray(1 / (1 + np.exp(-np.array(logits, dtype=np.float64))))
+    return np.asarray(1 / (1 + np.exp(-np.clip(np.array(logits, dtype=np.float64), -30, 30))))
 
 
 def _share(found: Iterable[Any]) -> float:
     counted = [bool(each) for each in found]
-    return round(sum(counted) / len(counted), 4) if counted else 0.0
+    return round(sum(counted) / len(counted), 3) if counted else 0.0
 
 
 if __name__ == "__main__":

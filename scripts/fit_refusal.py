@@ -5,7 +5,7 @@
 Each of four training sets becomes a store of one half of its documents. Its questions on that half are the
 positives; those on the other half (same subject, no answer) and those of the other sets are the negatives.
 Nothing of `dev` is looked at: scripts/evaluate.py reports there. The last line is JSON, whose figures belong
-into appliance/retrieve/refusal.py.
+into appliance/retrieve/refusal.py; `--keep` prints those that the thresholds in it would have instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import gzip
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.embed import Encoder
-from appliance.retrieve.refusal import Signals
+from appliance.retrieve.refusal import SENTENCES
 from appliance.retrieve.retriever import Retriever
 from appliance.types import Block, Parsed
 from scripts.corpora import load_encoder, store_of
@@ -32,8 +32,9 @@ Floats = npt.NDArray[np.float64]
 QUESTIONS = 120
 """Questions of each kind asked of each store."""
 RIDGE = 1.0
-FALSE_REFUSALS = 0.05
-"""The share of answerable training questions that the threshold may refuse."""
+SIGNALS = ("cosine", "lead", "covered", "missing", "agreed", "answers")
+LEVELS = {"strict": 0.10, "balanced": 0.05, "open": 0.02}
+"""The share of answerable training questions that a level may refuse."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def main() -> None:
     """Ask, fit, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    data = parser.parse_args().data / "train"
+    parser.add_argument("--keep", action="store_true", help="keep the weights, only find the thresholds")
+    options = parser.parse_args()
+    data = options.data / "train"
     encoder = load_encoder()
     sets = {
         "squad": list(_squad(data)),
@@ -62,23 +65,20 @@ def main() -> None:
     labels = np.array([row[1] == "own" for row in rows], dtype=np.float64)
     weights = np.where(labels == 1, 0.5 / labels.sum(), 0.5 / (1 - labels).sum()) * len(labels)
     beta = fitted(seen, labels, weights)
+    if options.keep:
+        beta = np.array([SENTENCES.bias, *(getattr(SENTENCES, name) for name in SIGNALS)])
     scores = 1 / (1 + np.exp(-with_one(seen) @ beta))
-    threshold = float(np.quantile(scores[labels == 1], FALSE_REFUSALS))
-    for kind in ("own", "same subject", "other subject"):
-        chosen = np.array([row[1] == kind for row in rows])
-        print(f"{kind}: {chosen.sum()} questions, refused {np.mean(scores[chosen] < threshold):.3f}")
-    names = [item.name for item in fields(Signals)]
-    print(
-        json.dumps(
-            {
-                "bias": round(float(beta[0]), 3),
-                "weights": dict(zip(names, np.round(beta[1:], 3).tolist(), strict=True)),
-                "threshold": round(threshold, 3),
-                "auc_same_subject": _auc(scores, rows, "same subject"),
-                "auc_other_subject": _auc(scores, rows, "other subject"),
-            }
-        )
-    )
+    report: dict[str, Any] = {"bias": round(float(beta[0]), 3)}
+    report["weights"] = dict(zip(SIGNALS, np.round(beta[1:], 3).tolist(), strict=True))
+    for level, most in LEVELS.items():
+        threshold = float(np.quantile(scores[labels == 1], most))
+        report[level] = {"threshold": round(threshold, 3)}
+        for kind in ("own", "same subject", "other subject"):
+            chosen = np.array([row[1] == kind for row in rows])
+            report[level][kind] = round(float(np.mean(scores[chosen] < threshold)), 3)
+        print(level, report[level], flush=True)
+    report |= {f"auc {kind}": _auc(scores, rows, kind) for kind in ("same subject", "other subject")}
+    print(json.dumps(report))
 
 
 def _asked(
@@ -93,7 +93,8 @@ def _asked(
         print(f"{name}: {store.chunk_count()} chunks", flush=True)
         for kind, items in (("own", held), ("same subject", left), ("other subject", others)):
             for question in _sample([text for item in items for text in item.questions]):
-                yield astuple(retriever.retrieve(question).signals), kind
+                seen = retriever.retrieve(question).signals.values()
+                yield tuple(seen[name] for name in SIGNALS), kind
         store.close()
 
 

@@ -41,8 +41,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance import sandbox
-from appliance.assistant import Assistant, Engines
+from appliance.assistant import Assistant
 from appliance.config import Config
+from appliance.engines import Engines
 from appliance.instructions import to_assistant
 from appliance.retrieve import reader
 from appliance.secret import Secret

@@ -141,10 +141,12 @@ def _holding(each: Asked, cut: Sequence[tuple[int, int]]) -> tuple[int, int] | N
     return next(((first, last) for first, last in cut if first <= start and end <= last), None)
 
 
-def cropped(each: Asked, piece: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
-    """Return `piece`, or now and then only some sentences of it about the answer."""
+def cropped(
+    each: Asked, piece: tuple[int, int], rng: np.random.Generator, *, often: float = CROPPED
+) -> tuple[int, int]:
+    """Return `piece`, or, as often as that, only some sentences of it about the answer."""
     first, last = piece
-    if rng.random() > CROPPED or last - first < 500 or each.source == "medquad":
+    if rng.random() > often or last - first < 500 or each.source == "medquad":
         return piece
     begin, end = each.span or (each.near, each.near + 1)
     sentences = [(first + a, first + b) for a, b in split(each.text[first:last])]
