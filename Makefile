@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 # No pip cache for it: a wheel cached there may have been built with other flags.
 # Only the inference library: no server, no tools, no multimodal loader, no HTTP client is compiled.
 LLAMA := -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama_cpp_INCLUDE=$(abspath requirements/llama.cmake)
-MAKES_MODELS := $(addprefix scripts/,fetch.py convert.py gguf.py quantize.py install.py runs/models.sh)
+MAKES_MODELS := $(addprefix scripts/,fetch.py convert.py graft.py gguf.py quantize.py install.py runs/models.sh)
 
 .PHONY: help run test security sbom models install dev clean
 help: ## say what can be made
@@ -58,7 +58,7 @@ $(VENV)/.dev: $(VENV)/.factory requirements/dev.lock
 	@$(PIP) -r requirements/dev.lock
 	@touch $@
 
-$(MODELS)/.built: $(VENV)/.factory $(MAKES_MODELS) $(wildcard models/*.toml)
+$(MODELS)/.built: $(VENV)/.factory $(MAKES_MODELS) $(wildcard models/*.toml models/*.onnx)
 	@echo "==> building the default models"
 	@scripts/runs/models.sh $(MODELS)
 	@touch $@

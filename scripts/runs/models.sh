@@ -11,7 +11,7 @@ step() { echo "==> $*"; }
 finished() { "$python" -m scripts.install --check "models/$1.toml" "$destination"; }
 install_model() { "$python" -m scripts.install "models/$1.toml" "$destination" "${@:2}"; }
 
-if finished all-minilm-l6-v2-int8 && finished smollm2-135m-instruct; then
+if finished all-minilm-l6-v2-int8 && finished reader-minilm-l6 && finished smollm2-135m-instruct; then
   step "the default models are there"
   exit 0
 fi
@@ -26,6 +26,12 @@ if ! finished all-minilm-l6-v2-int8; then
   step "embedding: MiniLM to ONNX, INT8"
   "$python" -m scripts.convert "$cache/minilm" "$cache/minilm/model.onnx"
   install_model all-minilm-l6-v2-int8 "$cache/minilm/model.onnx" "$cache/minilm/tokenizer.json"
+fi
+if ! finished reader-minilm-l6; then
+  step "reader: what was trained here, joined with MiniLM's table of words"
+  mkdir -p "$cache/reader"
+  "$python" -m scripts.graft join models/reader-minilm-l6.onnx "$cache/minilm" "$cache/reader/model.onnx"
+  install_model reader-minilm-l6 "$cache/reader/model.onnx" "$cache/minilm/tokenizer.json"
 fi
 if ! finished smollm2-135m-instruct; then
   step "generator: SmolLM2 to 4 bits"
