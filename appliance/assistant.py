@@ -213,6 +213,7 @@ class Assistant:
                     telling=found.telling,
                     count=writer.count,
                     context=writer.context,
+                    brief=writer.brief,
                 )
                 draft = yield from _drafted(writer, prompt, watch=watch, stop=stop)
             except GeneratorDied:
@@ -221,7 +222,7 @@ class Assistant:
                 drafted = check(
                     draft, found.passages, found.evidence, shown=prompt.shown, page_of=retriever.page_of
                 )
-                checked = to_the_point(drafted, found.passages, found.evidence)
+                checked = to_the_point(drafted, found.passages, found.evidence, brief=writer.brief)
         _raise_if(stop)
         yield Answered(self._answer(question, found, watch.timings(found), checked, writer))
 

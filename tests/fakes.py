@@ -275,9 +275,10 @@ class FakeEncoder:
 class FakeGenerator:
     """Writes the draft it was given, a word a token."""
 
-    def __init__(self, draft: str = f"{QUOTE} [1]", *, context: int = 2048) -> None:
+    def __init__(self, draft: str = f"{QUOTE} [1]", *, context: int = 2048, brief: bool = False) -> None:
         self.name = "fake-generator"
         self.context = context
+        self.brief = brief
         self.usage = Tokens()
         self.prompts: list[Prompt] = []
         self.closed = False

@@ -90,6 +90,11 @@ class CellGenerator:
         return self._context
 
     @property
+    def brief(self) -> bool:
+        """Tell whether it was trained on the appliance's own prompts."""
+        return known_template(self._found.card.template).brief
+
+    @property
     def pid(self) -> int:
         """Return the process of the cell, started if there is none."""
         return self._ready().pid

@@ -115,22 +115,30 @@ def quoted(passages: Sequence[Passage], evidence: Evidence) -> Checked:
     return Checked(f"{evidence.quote.strip()} [{evidence.n}]", (citation,), ())
 
 
-def to_the_point(checked: Checked, passages: Sequence[Passage], evidence: Evidence) -> Checked:
+def to_the_point(
+    checked: Checked, passages: Sequence[Passage], evidence: Evidence, *, brief: bool = False
+) -> Checked:
     """Return `checked`, or the evidence's quote where no sentence of it rests on what the quote says.
 
     The quote answers too where a sentence is but a scrap ("Code", "F104") or no row of a table as it stands.
     A sentence can be true and about something else: the untuned model's commonest fault. On training
     questions its checked answers held the right one for 65 %, the quote alone for 75 % (`scripts/LOG.md`).
+    Only a `brief` model, trained to write no more than the words that answer, may write a word or two; a row
+    of a table it would tear out of its header.
     """
     for cited in checked.citations:
         if cited.n == evidence.n and (cited.quote in evidence.quote or evidence.quote in cited.quote):
-            if any(_is_scrap(claim.text, checked, passages) for claim in _claims(checked.text)):
+            if _CELL in evidence.quote if brief else _is_any_scrap(checked, passages):
                 break
             return checked
     fallback = quoted(passages, evidence)
     if fallback.text == checked.text:
         return checked
     return Checked(fallback.text, fallback.citations, (*checked.unsupported, checked.text))
+
+
+def _is_any_scrap(checked: Checked, passages: Sequence[Passage]) -> bool:
+    return any(_is_scrap(claim.text, checked, passages) for claim in _claims(checked.text))
 
 
 def _is_scrap(text: str, checked: Checked, passages: Sequence[Passage]) -> bool:

@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -37,15 +37,17 @@ class Template:
     before_system: str
     before_user: str
     before_answer: str
+    brief: bool = False
+    """Whether the model was trained on the appliance's own prompts (scripts/corpus.py): it needs no example,
+    and its answers are the words that answer, not whole sentences."""
 
 
-TEMPLATES = {
-    "chatml": Template(
-        before_system="<|im_start|>system\n",
-        before_user="<|im_end|>\n<|im_start|>user\n",
-        before_answer="<|im_end|>\n<|im_start|>assistant\n",
-    )
-}
+_CHATML = Template(
+    before_system="<|im_start|>system\n",
+    before_user="<|im_end|>\n<|im_start|>user\n",
+    before_answer="<|im_end|>\n<|im_start|>assistant\n",
+)
+TEMPLATES = {"chatml": _CHATML, "chatml-brief": replace(_CHATML, brief=True)}
 
 
 def known_template(name: str) -> Template:
@@ -76,6 +78,10 @@ class Generator(Protocol):
     @property
     def context(self) -> int:
         """Return how many tokens prompt and answer may have together."""
+
+    @property
+    def brief(self) -> bool:
+        """Tell whether it was trained on the appliance's own prompts (Template.brief)."""
 
     @property
     def usage(self) -> Tokens:
@@ -140,6 +146,7 @@ class LlamaGenerator:
             ModelMismatch: the file is no model that llama.cpp can load.
         """
         self._template = known_template(template)
+        self.brief = self._template.brief
         self.name = name
         self.usage = Tokens()
         self._lib = llama()

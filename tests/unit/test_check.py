@@ -214,3 +214,18 @@ def test_a_scrap_of_a_table_gives_way_to_its_row(draft, shown):
     asked = Evidence(1, ROWS.index(row), len(ROWS), row, "manual.pdf", 3, "Alarms", 0.9)
     given = to_the_point(check(draft, [table], asked), [table], asked)
     assert given.text == (f"{row} [1]" if shown == "quote" else shown)
+
+
+def test_a_model_trained_to_be_brief_may_answer_in_a_word():
+    start = TEXT.index("It costs $110")
+    asked = Evidence(1, start, start + 13, TEXT[start : start + 13], "manual.pdf", 3, "Pumps > Start", 0.9)
+    word = check("$110 [1]", PASSAGES, asked)
+    assert to_the_point(word, PASSAGES, asked, brief=True).text == "$110 [1]"
+    assert to_the_point(word, PASSAGES, asked).text == "It costs $110 [1]"
+
+
+def test_a_word_of_a_table_gives_way_to_its_row_however_brief_the_model():
+    row = "E04 | Hot gas | Clean the tubes"
+    table = replace(PASSAGES[0], text=ROWS)
+    asked = Evidence(1, ROWS.index(row), len(ROWS), row, "manual.pdf", 3, "Alarms", 0.9)
+    assert to_the_point(check("Hot gas [1]", [table], asked), [table], asked, brief=True).text == f"{row} [1]"

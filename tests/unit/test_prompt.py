@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from appliance.generate.prompt import (
     ANSWER_TOKENS,
+    BRIEF,
     PASSAGE_TOKENS,
     PASSAGES,
     QUOTED_TOKENS,
@@ -43,6 +44,15 @@ def test_the_evidence_comes_first_under_its_own_number():
     assert prompt.shown == (2, 1)
     assert prompt.user == "[2] Pumps\nTwo.\n\n[1] Pumps\nOne.\n\nQuestion: how fast?\nAnswer:"
     assert prompt.system == SYSTEM
+
+
+def test_a_model_trained_on_these_prompts_is_given_no_example():
+    passages = (passage("One."),)
+    asked = evidence(passages, "One.")
+    brief = compose("how fast?", passages, asked, count=count, context=2048, brief=True)
+    assert brief.system == BRIEF
+    assert "Example" not in brief.system
+    assert brief.user == build(passages, "One.").user
 
 
 def test_no_more_passages_than_a_person_will_wait_for():

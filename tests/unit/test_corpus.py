@@ -1,0 +1,65 @@
+"""What the generator is trained on: the product's own prompts, and answers that stand in them."""
+
+import re
+
+import numpy as np
+import pytest
+
+from appliance.generate.prompt import REFUSED
+from scripts import corpus
+from scripts.corpus import Room, example
+from scripts.reader_sources import Asked
+
+FILL = "The valve of the plant is checked every morning by the crew. " * 4
+
+
+class Counter:
+    """Counts words where a model would count tokens."""
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+
+def asked(number: int) -> Asked:
+    text = f"{FILL}Pump P-{number} of hall{number // 5} has a head of {number} m. {FILL}"
+    start = text.index(f"{number} m.")
+    span = (start, start + len(f"{number} m"))
+    question = f"what head has pump P-{number} of hall{number // 5}?"
+    return Asked("squad", f"doc{number}", "Plant", question, text, span, start, 1, 1, (f"{number} m",))
+
+
+ALL = [asked(number) for number in range(11, 55)]
+
+
+@pytest.fixture(scope="module")
+def made() -> list[corpus.Example]:
+    rng, room = np.random.default_rng(1), Room(ALL)
+    return [one for each in ALL * 5 for one in example(each, room, room, rng, Counter())]
+
+
+def test_every_answer_stands_in_the_passage_of_its_number(made: list[corpus.Example]) -> None:
+    answered = [each for each in made if each.gold]
+    assert len(answered) > 200
+    for each in answered:
+        answer, number = re.fullmatch(r"(.+) \[(\d)\]", each.answer).groups()
+        blocks = dict(re.findall(r"^\[(\d)\] (.*?)(?=^\[\d\] |^Question: )", each.prompt, re.S | re.M))
+        assert answer in blocks[number]
+        assert not any(answer in text for other, text in blocks.items() if other != number)
+
+
+def test_the_gold_passage_stands_under_any_number(made: list[corpus.Example]) -> None:
+    assert {each.gold for each in made} == {0, 1, 2, 3}
+
+
+def test_what_holds_no_answer_is_refused(made: list[corpus.Example]) -> None:
+    refused = [each for each in made if not each.gold]
+    assert 0.01 < len(refused) / len(made) < 0.15
+    assert {each.answer for each in refused} == {REFUSED}
+    assert any(each.prompt.startswith("Question:") for each in refused)
+
+
+def test_a_longer_answer_than_is_wanted_is_left_out() -> None:
+    assert corpus._usable(ALL[0])
+    text = "word " * 200
+    long = Asked("squad", "d", "", "q", text, (0, 900), 0, 1, 1, (text[:900],))
+    assert not corpus._usable(long)
