@@ -39,7 +39,7 @@ _TINY = np.float32(1e-30)
 _HALVES = (np.arange(-256, 256) + 0.5) / 2
 _NEAREST = np.abs(_HALVES[:, None] - GRID[None, :]).argmin(axis=1).astype(np.uint8)
 # Blocks worked on at a time: their arrays stay in the second-level cache.
-_STEP = 4096
+STEP = 4096
 _FILE_TYPE_IQ4_NL = 25
 _TABLES = frozenset({"token_embd.weight", "output.weight"})
 _DROPPED = frozenset({"tokenizer.chat_template"})
@@ -66,8 +66,8 @@ def _quantized(tensor: Tensor) -> Tensor:
 
 def _by_steps(tensor: Tensor, pack: Callable[[Float], Bytes]) -> bytes:
     weights = to_float(tensor)
-    steps = range(0, weights.shape[1], _STEP)
-    return b"".join(pack(np.ascontiguousarray(weights[:, at : at + _STEP])).tobytes() for at in steps)
+    steps = range(0, weights.shape[1], STEP)
+    return b"".join(pack(np.ascontiguousarray(weights[:, at : at + STEP])).tobytes() for at in steps)
 
 
 def to_float(tensor: Tensor) -> Float:
@@ -154,7 +154,8 @@ def _from_q8_0(raw: Bytes) -> Float:
     return blocks[:, 2:].view(np.int8).T.astype(np.float32) * _half(blocks[:, :2])
 
 
-def _from_iq4_nl(raw: Bytes) -> Float:
+def from_iq4_nl(raw: Bytes) -> Float:
+    """Return the weights of IQ4_NL's bytes as blocks in columns, shape (32, blocks)."""
     blocks = raw.reshape(-1, 18)
     codes = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], axis=1).T
     values: Float = GRID[codes] * _half(blocks[:, :2])
@@ -173,7 +174,7 @@ _TO_FLOAT: Mapping[int, Callable[[Bytes], Float]] = {
     gguf.Q4_0: _from_q4_0,
     gguf.Q4_1: _from_q4_1,
     gguf.Q8_0: _from_q8_0,
-    gguf.IQ4_NL: _from_iq4_nl,
+    gguf.IQ4_NL: from_iq4_nl,
 }
 
 

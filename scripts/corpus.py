@@ -1,0 +1,240 @@
+"""Questions with their passages -> prompts and answers in the product's format, split by document.
+
+    python -m scripts.corpus --data ../shared/data --model FILE.gguf --out .cache/generator
+
+Each example is what the appliance would put before its generator (appliance/generate/prompt.py): the passage
+that answers and two distractors, cut to the sentences that matter, each under its number. The reader's choice
+is imitated: mostly it quotes the sentence of the answer, now and then a wrong one, so that the generator
+learns to look for itself. The answer is the words of the passage and its number; a share has no passage, or
+none about the subject, and then the answer is the refusal. Written are train.safetensors, dev.safetensors,
+both again as .jsonl for people, and card.json with counts, licences and hashes. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from appliance.generate.llm import LlamaGenerator
+from appliance.generate.prompt import BRIEF, REFUSED, bare, compose
+from appliance.sentences import split
+from appliance.types import Evidence, Passage, Prompt, Span
+from scripts.reader_data import Index, cropped, held_out, pieces, roughened
+from scripts.reader_sources import SOURCES, Asked
+
+SEED: Final = 20261128
+CONTEXT: Final = 2048
+DISTRACTORS: Final = (0.1, 0.3, 0.6)
+"""How often an example has none, one or two; fewer and shorter passages mean more questions an hour."""
+CROPPED: Final = 0.85
+SHARES: Final = {"squad": 0.62, "natural": 0.2, "policy": 0.08, "covid": 0.05, "fairytale": 0.05}
+"""What each source contributes; only questions whose answer is literally in their text."""
+LICENCES: Final = {
+    "squad": "CC BY-SA 4.0 (SQuAD 2.0 train pairs)",
+    "natural": "CC BY-SA 3.0 (Natural Questions: nq_open_oracle, uda_nq, qed_dev)",
+    "policy": "MIT (PolicyQA)",
+    "covid": "Apache-2.0 (COVID-QA)",
+    "fairytale": "Apache-2.0 (FairytaleQA)",
+}
+DEV: Final = 300
+MISQUOTED: Final = 0.12
+"""How often the imitated reader quotes a sentence that does not answer."""
+NO_PASSAGES: Final = 0.02
+FOREIGN: Final = 0.04
+"""Examples that are to be refused: nothing was found, or nothing about the subject."""
+_HARDEST: Final = 8
+_LONGEST_ANSWER: Final = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A prompt with the answer wanted; `gold` is the number to cite, 0 where it is to be refused."""
+
+    source: str
+    document: str
+    question: str
+    prompt: str
+    answer: str
+    gold: int
+
+
+def main() -> None:
+    """Write both splits and the data card."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True, help="a GGUF file, for its vocabulary")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--examples", type=int, default=12000)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    writer = LlamaGenerator(options.model, name="", template="chatml", threads=1, context=64)
+    made = list(drawn(options.data, options.examples, writer))
+    parts = {name: [each for each in made if held_out(each.document) == dev] for name, dev in SPLITS.items()}
+    parts["dev"] = parts["dev"][:DEV]
+    card: dict[str, Any] = {"seed": SEED, "licences": LICENCES}
+    for name, found in parts.items():
+        card[name] = _written(found, options.out / name, writer)
+    (options.out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    print(json.dumps(card))
+
+
+SPLITS: Final = {"train": False, "dev": True}
+
+
+def drawn(data: Path, count: int, writer: LlamaGenerator) -> Iterator[Example]:
+    """Yield about `count` examples, each question once, in an order that mixes the sources."""
+    rng = np.random.default_rng(SEED)
+    asked: list[tuple[Asked, int]] = []
+    rooms: list[Room] = []
+    for number, (name, share) in enumerate(SHARES.items()):
+        known = [each for each in SOURCES[name](data / "train") if _usable(each)]
+        rooms.append(Room(known))
+        order = rng.permutation(len(known))[: round(share * count)]
+        asked += [(known[index], number) for index in order]
+    for index in rng.permutation(len(asked)):
+        each, number = asked[index]
+        yield from example(each, rooms[number], rooms[(number + 1) % len(rooms)], rng, writer)
+
+
+def _usable(each: Asked) -> bool:
+    return each.span is not None and each.relevant == 1 and each.span[1] - each.span[0] <= _LONGEST_ANSWER
+
+
+class Room:
+    """All passages of one source, to draw distractors from."""
+
+    def __init__(self, asked: Sequence[Asked]) -> None:
+        texts = {each.text: each for each in asked}
+        self.pieces = {text: pieces(text) for text in texts}
+        self.pool = [
+            (each.title, each.text[start:end])
+            for each in texts.values()
+            for start, end in self.pieces[each.text]
+        ]
+        self._index = Index([text for _, text in self.pool])
+
+    def near(self, each: Asked, rng: np.random.Generator) -> list[tuple[str, str]]:
+        """Return passages with many of the question's words in which no answer stands."""
+        wanted = [answer.casefold() for answer in each.answers]
+        found = [
+            self.pool[number]
+            for number in self._index.nearest(f"{each.title} {each.question}", 3 * _HARDEST)
+            if self.pool[number][1] not in each.text
+            and not any(answer in self.pool[number][1].casefold() for answer in wanted)
+        ][:_HARDEST]
+        count = int(rng.choice(len(DISTRACTORS), p=DISTRACTORS))
+        return [found[index] for index in rng.permutation(len(found))[:count]]
+
+    def any(self, rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
+        """Return passages about anything."""
+        return [self.pool[int(rng.integers(len(self.pool)))] for _ in range(count)]
+
+
+def example(
+    each: Asked, room: Room, foreign: Room, rng: np.random.Generator, writer: LlamaGenerator
+) -> Iterator[Example]:
+    """Yield the example of one question; none where its answer is cut in two by the passages' borders."""
+    question = roughened(each.question, rng)
+    kind = rng.random()
+    if kind < NO_PASSAGES:
+        yield _refusing(each, question, Prompt(BRIEF, bare(question)))
+        return
+    if kind < NO_PASSAGES + FOREIGN:
+        found = [_passage(*part) for part in foreign.any(rng, len(DISTRACTORS))]
+        yield _refusing(each, question, _prompt(question, found, 0, None, rng, writer))
+        return
+    start, end = each.span or (0, 0)
+    holding = next((part for part in room.pieces[each.text] if part[0] <= start and end <= part[1]), None)
+    if holding is None:
+        return
+    first, last = cropped(each, holding, rng, often=CROPPED)
+    others = [_passage(*part) for part in room.near(each, rng)]
+    at = int(rng.integers(len(others) + 1))
+    found = [*others[:at], _passage(each.title, each.text[first:last]), *others[at:]]
+    prompt = _prompt(question, found, at, (start - first, end - first), rng, writer)
+    answer = " ".join(each.text[start:end].split())
+    if answer in " ".join(prompt.user.split()):
+        yield Example(each.source, each.document, question, prompt.user, f"{answer} [{at + 1}]", at + 1)
+
+
+def _refusing(each: Asked, question: str, prompt: Prompt) -> Example:
+    return Example(each.source, each.document, question, prompt.user, REFUSED, 0)
+
+
+def _passage(title: str, text: str) -> Passage:
+    return Passage(0, 0, "", None, title, "", text, 0, 0.0, ())
+
+
+def _prompt(
+    question: str,
+    found: Sequence[Passage],
+    at: int,
+    answer: Span | None,
+    rng: np.random.Generator,
+    writer: LlamaGenerator,
+) -> Prompt:
+    """Return the prompt as the appliance makes it where the reader quotes, mostly, the answer's sentence."""
+    telling = [_pointed(passage.text, None, rng) for passage in found]
+    quoted = at
+    if answer is not None:
+        telling[at] = _pointed(found[at].text, answer, rng)
+        if rng.random() < MISQUOTED:
+            quoted = int(rng.integers(len(found)))
+            telling[quoted] = _pointed(found[quoted].text, answer if quoted == at else None, rng)
+    start, end = telling[quoted][0] if telling[quoted] else (0, len(found[quoted].text))
+    evidence = Evidence(quoted + 1, start, end, found[quoted].text[start:end], "", None, "", 1.0)
+    return compose(question, found, evidence, telling=telling, count=writer.count, context=CONTEXT)
+
+
+def _pointed(text: str, answer: Span | None, rng: np.random.Generator) -> list[Span]:
+    """Return the sentence that the reader would point to."""
+    spans = split(text)
+    if not spans:
+        return []
+    if answer is None:
+        return [spans[int(rng.integers(len(spans)))]]
+    inside = [span for span in spans if span[0] < answer[1] and span[1] > answer[0]]
+    return [(inside[0][0], inside[-1][1])] if inside else [spans[0]]
+
+
+def _written(found: Sequence[Example], path: Path, writer: LlamaGenerator) -> dict[str, Any]:
+    """Write one split; return its counts and hash."""
+    rows = [encoded(each, writer) for each in found]
+    arrays = {
+        "tokens": np.array([token for tokens, _ in rows for token in tokens], np.int32),
+        "starts": np.cumsum([0, *(len(tokens) for tokens, _ in rows)], dtype=np.int64),
+        "answers": np.array([begin for _, begin in rows], np.int32),
+    }
+    file = path.with_suffix(".safetensors")
+    save_file(arrays, file)
+    with path.with_suffix(".jsonl").open("w", encoding="utf-8") as out:
+        out.writelines(json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in found)
+    return {
+        "examples": len(found),
+        "tokens": sum(len(tokens) for tokens, _ in rows),
+        "refusals": sum(not each.gold for each in found),
+        "sources": dict(Counter(each.source for each in found)),
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
+
+
+def encoded(each: Example, writer: LlamaGenerator) -> tuple[list[int], int]:
+    """Return the tokens of prompt and answer, and where the answer begins."""
+    prefix, body = writer.tokens(Prompt(BRIEF, each.prompt))
+    prompt = [*prefix, *body]
+    return [*prompt, *writer.written(each.answer)], len(prompt)
+
+
+if __name__ == "__main__":
+    main()

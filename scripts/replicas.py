@@ -1,0 +1,270 @@
+"""One training on several cores: a process with one thread each, weights averaged by the clock, resumable.
+
+Each worker trains a replica on batches of its own; every round ends by the clock, and then weights and
+moments are averaged (local SGD: McMahan et al. 2017, Stich 2019). Threads that share one batch wait for the
+slowest at every operation; rounds by the clock wait for nobody. The learning rate falls with the time that is
+left, so the same seed gives the same weights only at the same speed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, multiprocessing
+
+WARM: Final = 0.06
+ROUND_S: Final = 20.0
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Replica:
+    """What one worker trains, `taken` steps old, as flat vectors where replicas meet."""
+
+    def __init__(self, groups: Sequence[Mapping[str, Any]], *, peak: float, decay: float, taken: int) -> None:
+        """Take parameter groups; a group's `factor` multiplies the learning rate."""
+        self.trained = [each for group in groups for each in group["params"]]
+        self._peak = peak
+        self._optimiser = torch.optim.AdamW(list(groups), lr=peak, weight_decay=decay, fused=True)
+        for each in self.trained:  # the moments exist from the start, to be averaged and resumed
+            self._optimiser.state[each] = {
+                "step": torch.full((), float(taken)),
+                "exp_avg": torch.zeros_like(each),
+                "exp_avg_sq": torch.zeros_like(each),
+            }
+
+    def descend(self, loss: Tensor, factor: float) -> None:
+        """Take one step down `loss`, the learning rate being `factor` of its peak."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._peak * factor * group.get("factor", 1.0)
+        self._optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+        self._optimiser.step()
+
+    def write(self, slot: Tensor) -> None:
+        """Put weights and moments into `slot`, shape (3, parameters)."""
+        for row, parts in zip(slot, self._vectors(), strict=True):
+            torch.cat([part.reshape(-1) for part in parts], out=row)
+
+    def read(self, slot: Tensor) -> None:
+        """Take weights and moments from `slot`."""
+        for row, parts in zip(slot, self._vectors(), strict=True):
+            at = 0
+            for part in parts:
+                part.copy_(row[at : at + part.numel()].view_as(part))
+                at += part.numel()
+
+    def taken(self) -> int:
+        """Return the steps taken."""
+        return int(self._optimiser.state[self.trained[0]]["step"])
+
+    def size(self) -> int:
+        """Return the number of trained parameters."""
+        return sum(each.numel() for each in self.trained)
+
+    def _vectors(self) -> Iterator[list[Tensor]]:
+        yield [each.data for each in self.trained]
+        for name in ("exp_avg", "exp_avg_sq"):
+            yield [self._optimiser.state[each][name] for each in self.trained]
+
+
+class Trainee(Protocol):
+    """What is trained: a worker's model with its data."""
+
+    replica: Replica
+
+    def step(self, batch: Any, factor: float) -> dict[str, float]:
+        """Train on a batch; return its tokens as `tokens`, and losses by name."""
+
+    def batches(self, epoch: int) -> Sequence[Any]:
+        """Return the batches of an epoch, in its own order."""
+
+    def settle(self, *, judged: bool) -> None:
+        """Do what is to be done when the weights were averaged, before they are `judged` above all."""
+
+    def judged(self, number: int, workers: int) -> list[tuple[int, list[float]]]:
+        """Return what the development split says, for this worker's share of it: row and figures."""
+
+    def figures(self, judged: Tensor) -> dict[str, float]:
+        """Return the figures of the whole development split."""
+
+    def save(self, folder: Path) -> None:
+        """Write the weights as others read them."""
+
+
+class Job(Protocol):
+    """Makes a trainee in a worker; can be sent to one."""
+
+    def trainee(self, taken: int) -> Trainee:
+        """Load the model, `taken` steps old."""
+
+    @property
+    def judged_shape(self) -> tuple[int, int]:
+        """Return the rows judged and the figures of each."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train, for how long, and how much of it was done before; judged every `judge_every` rounds.
+
+    At the share `until` of the time it stops, to be gone on with.
+    """
+
+    work: Path
+    seconds: float
+    workers: int
+    elapsed: float
+    taken: int
+    began: float
+    judge_every: int
+    until: float
+
+    def share(self) -> float:
+        """Return the share of the time that is gone."""
+        return min((self.elapsed + time.monotonic() - self.began) / self.seconds, 1.0)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the workers share: a slot each, the mean, their tallies, the judged examples, where they meet."""
+
+    slots: Tensor
+    mean: Tensor
+    tally: Tensor
+    judged: Tensor
+    share: Tensor
+    barrier: Any
+
+
+def train(
+    job: Job, work: Path, *, minutes: float, workers: int, judge_every: int, until: float = 1.0
+) -> dict[str, Any]:
+    """Train, or go on, until that share of `minutes` in all is over; return the last line of the log."""
+    torch.set_num_threads(1)
+    first = job.trainee(0)
+    shared = _shared(first.replica, job, workers)
+    elapsed, taken = _resumed(work, shared)
+    shared.share.fill_(elapsed / (minutes * 60))
+    plan = Plan(work, minutes * 60, workers, elapsed, taken, time.monotonic(), judge_every, until)
+    multiprocessing.spawn(_work, (job, plan, shared), nprocs=workers)
+    found: dict[str, Any] = json.loads((work / "train.log").read_text().splitlines()[-1])
+    return found
+
+
+def rate(share: float) -> float:
+    """Return the learning rate's factor when `share` of the time is gone: up in the beginning, then down."""
+    return share / WARM if share < WARM else max((1 - share) / (1 - WARM), 0.0)
+
+
+def _work(number: int, job: Job, plan: Plan, shared: Shared) -> None:
+    """Train replica `number` until the time is up."""
+    # Killed with the parent: orphans went on training, and wrote over the checkpoints of the next run (seen).
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    torch.set_num_threads(1)
+    trainee = job.trainee(plan.taken)
+    trainee.replica.read(shared.mean)
+    stream = _stream(trainee, number, plan)
+    turn = 0
+    while shared.share < plan.until:
+        tally = _round(trainee, stream, plan)
+        trainee.replica.write(shared.slots[number])
+        shared.tally[number, : len(tally)] = torch.tensor(list(tally.values()))
+        shared.barrier.wait()
+        if number == 0:
+            _average(shared)
+            # One clock decides for all: two that disagree would wait for each other for ever.
+            shared.share.fill_(plan.share())
+        shared.barrier.wait()
+        trainee.replica.read(shared.mean)
+        turn += 1
+        judged = bool(turn % plan.judge_every == 0 or shared.share >= plan.until)
+        trainee.settle(judged=judged)
+        if judged:
+            for row, values in trainee.judged(number, plan.workers):
+                shared.judged[row] = torch.tensor(values)
+            shared.barrier.wait()
+        if number == 0:
+            _report(trainee, plan, shared, list(tally), judged=judged)
+
+
+def _stream(trainee: Trainee, number: int, plan: Plan) -> Iterator[Any]:
+    first = int(plan.elapsed)  # after a restart other orders than before
+    for epoch in range(first, first + 1000):
+        yield from trainee.batches(epoch)[number :: plan.workers]
+
+
+def _round(trainee: Trainee, stream: Iterator[Any], plan: Plan) -> dict[str, float]:
+    """Train until the round is over; return steps, tokens and the sums of the losses."""
+    ends = time.monotonic() + ROUND_S
+    tally: dict[str, float] = {"steps": 0.0}
+    while not tally["steps"] or (time.monotonic() < ends and plan.share() < 1):
+        parts = trainee.step(next(stream), rate(plan.share()))
+        for name, value in ({"steps": 1.0} | parts).items():
+            tally[name] = tally.get(name, 0.0) + value
+    return tally
+
+
+def _average(shared: Shared) -> None:
+    """Weigh each replica by the steps that it took."""
+    weights = shared.tally[:, 0] / shared.tally[:, 0].sum()
+    shared.mean.zero_()
+    for weight, slot in zip(weights.tolist(), shared.slots, strict=True):
+        shared.mean.add_(slot, alpha=weight)
+
+
+def _report(trainee: Trainee, plan: Plan, shared: Shared, names: Sequence[str], *, judged: bool) -> None:
+    sums = dict(zip(names, shared.tally.sum(0).tolist(), strict=False))
+    steps = sums.pop("steps")
+    line: dict[str, Any] = {"share": round(float(shared.share), 4), "steps": int(steps)}
+    line |= {"tokens": int(sums.pop("tokens"))} | {
+        name: round(all_ / steps, 4) for name, all_ in sums.items()
+    }
+    if judged:
+        line |= trainee.figures(shared.judged)
+        _save(trainee, plan, shared)
+    with (plan.work / "train.log").open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    print(json.dumps(line), flush=True)
+
+
+def _save(trainee: Trainee, plan: Plan, shared: Shared) -> None:
+    elapsed = plan.elapsed + time.monotonic() - plan.began
+    state = plan.work / "checkpoint.safetensors"
+    scratch = state.with_suffix(".part")
+    known = {"elapsed": str(elapsed), "taken": str(trainee.replica.taken())}
+    save_file({"vectors": shared.mean}, scratch, metadata=known)
+    scratch.replace(state)
+    trainee.save(plan.work)
+
+
+def _shared(replica: Replica, job: Job, workers: int) -> Shared:
+    mean = torch.zeros(3, replica.size()).share_memory_()
+    replica.write(mean)
+    return Shared(
+        torch.zeros(workers, 3, replica.size()).share_memory_(),
+        mean,
+        torch.zeros(workers, 8).share_memory_(),
+        torch.zeros(job.judged_shape).share_memory_(),
+        torch.zeros(()).share_memory_(),
+        multiprocessing.get_context("spawn").Barrier(workers),
+    )
+
+
+def _resumed(folder: Path, shared: Shared) -> tuple[float, int]:
+    """Take up the last checkpoint if there is one; return the seconds trained and steps taken before."""
+    state = folder / "checkpoint.safetensors"
+    if not state.exists():
+        return 0.0, 0
+    with safe_open(state, "pt") as file:
+        shared.mean.copy_(file.get_tensor("vectors"))
+        return float(file.metadata()["elapsed"]), int(file.metadata()["taken"])
