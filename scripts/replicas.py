@@ -154,7 +154,6 @@ def train(
     first = job.trainee(0)
     shared = _shared(first.replica, job, workers)
     elapsed, taken = _resumed(work, shared)
-    shared.share.fill_(elapsed / (minutes * 60))
     plan = Plan(work, minutes * 60, workers, elapsed, taken, time.monotonic(), judge_every, until)
     multiprocessing.spawn(_work, (job, plan, shared), nprocs=workers)
     found: dict[str, Any] = json.loads((work / "train.log").read_text().splitlines()[-1])

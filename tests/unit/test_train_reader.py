@@ -66,10 +66,10 @@ def trained(body, work, minutes, monkeypatch):
 
 def test_it_trains_stops_and_goes_on(folders, monkeypatch, capsys):
     body, work = folders
-    first = trained(body, work, 0.1, monkeypatch)
+    first = trained(body, work, 0.2, monkeypatch)
     assert first[-1]["share"] == 1
     assert 0 <= first[-1]["dev_relevant_auc"] <= 1
-    again = trained(body, work, 0.2, monkeypatch)
+    again = trained(body, work, 0.6, monkeypatch)
     assert len(again) > len(first)
     assert again[-1]["span"] < first[0]["span"]
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["trained"].endswith("model.safetensors")
