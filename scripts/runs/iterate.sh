@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Thumbs in, a new model out: scripts/runs/iterate.sh FEEDBACK DRAFT WORK
+#
+#   feedback -> corpus -> adapter -> merged -> model.gguf -> runs -> gate -> WORK/models/<name>/
+#
+# FEEDBACK is the file of scripts/feedback.py, DRAFT a card without [[files]] (scripts/pack.py), WORK a folder for
+# everything that is made. Each arrow is one script, done again only where what it is made from is newer, so this
+# can be stopped at any point and run again. A model that is worse than the default ends here, with exit code 7.
+# FEEDBACK holds passages of documents, and so does WORK/corpus: both belong where the documents may lie.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+usage="usage: scripts/runs/iterate.sh FEEDBACK DRAFT WORK"
+feedback=${1:?"$usage"} draft=${2:?"$usage"} work=${3:?"$usage"}
+
+# Where things are; another place is named in the environment.
+python=${PYTHON:-.venv/bin/python}           # all but the training
+trainer=${TRAINER:-.cache/train/bin/python}  # has torch (requirements/train.in)
+data=${DATA:-../shared/data}                 # published questions, so that what is known is not forgotten
+base=${BASE:-.cache/models/smollm2}          # the published weights that the adapter is for
+default=${DEFAULT:-.venv/share/appliance/models/smollm2-135m-instruct/model.gguf}
+sets=${SETS:-.cache/frozen}                  # a file for each set of models/gate/frozen.toml
+frozen=${FROZEN:-models/gate/frozen.toml}
+board=${LEADERBOARD:-models/gate/leaderboard.jsonl}
+
+step() { echo "==> $*" >&2; }
+
+# stage TITLE TARGET SOURCES... -- COMMAND: run COMMAND unless it ended well before and no SOURCE is newer.
+# A TARGET that was cut off stays for a COMMAND that goes on with it; one made from something older does not.
+stage() {
+  local title=$1 target=$2 stamp=$work/done/${1// /-}
+  shift 2
+  while [ "$1" != -- ]; do
+    [ -e "$1" ] || { step "$title: there is no $1"; exit 2; }
+    if [ "$1" -nt "$stamp" ]; then rm -f "$stamp"; fi
+    if [ "$1" -nt "$target" ]; then rm -f "$target"; fi
+    shift
+  done
+  shift
+  if [ -e "$stamp" ] && [ -e "$target" ]; then
+    step "$title: done before"
+    return
+  fi
+  step "$title"
+  "$@" || { local code=$?; step "$title failed ($code): mend that and run this again, it goes on here"; exit "$code"; }
+  touch "$stamp"
+}
+
+mkdir -p "$work/runs" "$work/done"
+step "feedback"
+"$python" -m scripts.feedback check "$feedback"
+stage corpus "$work/corpus/card.json" "$feedback" "$default" -- \
+  "$python" -m scripts.corpus --data "$data" --feedback "$feedback" --model "$default" --out "$work/corpus"
+stage training "$work/adapter/adapter_model.safetensors" "$work/corpus/card.json" -- \
+  "$trainer" -m scripts.train_lora --model "$base" --work "$work/corpus" --out "$work/adapter"
+stage merging "$work/merged.gguf" "$work/adapter/adapter_model.safetensors" -- \
+  "$python" -m scripts.convert "$base" "$work/merged.gguf" --kind generator --adapter "$work/adapter"
+stage quantizing "$work/model.gguf" "$work/merged.gguf" -- \
+  "$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf" --type iq4_nl
+
+candidates=() defaults=()
+for set in "$sets"/*; do
+  name=$(basename "$set")
+  stage "answers of the new model to $name" "$work/runs/new-$name" "$work/model.gguf" "$set" -- \
+    "$python" -m scripts.answers --model "$work/model.gguf" --set "$set" --out "$work/runs/new-$name"
+  stage "answers of the default to $name" "$work/runs/old-$name" "$default" "$set" -- \
+    "$python" -m scripts.answers --model "$default" --set "$set" --out "$work/runs/old-$name"
+  candidates+=("$work/runs/new-$name") defaults+=("$work/runs/old-$name")
+done
+
+step "gate"
+"$python" -m scripts.gate --candidate "${candidates[@]}" --default "${defaults[@]}" \
+  --model "$work/model.gguf" --leaderboard "$board" --frozen "$frozen"
+step "packing"
+"$python" -m scripts.pack --card "$draft" --leaderboard "$board" --out "$work/models" --frozen "$frozen" \
+  "$work/model.gguf"
