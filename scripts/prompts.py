@@ -70,7 +70,7 @@ def measured(
     told = row["passages"][: options.depth]
     passages = [passage_of(each) for each in told]
     readings = [
-        cross.reading(judged, worded_of(each), len(each["text"]), reader.calibration)
+        cross.reading(judged, worded_of(each), reader.calibration)
         for judged, each in zip(reader.judge(row["question"], passages), told, strict=True)
     ]
     ranked = ordered(list(zip(passages, readings, strict=True)), options.order)

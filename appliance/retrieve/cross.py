@@ -22,7 +22,7 @@ from appliance.inference import (
     load_session,
     load_tokenizer,
 )
-from appliance.retrieve.reader import Question, Reading, Wording, screened, sentences, wordings
+from appliance.retrieve.reader import NOTHING, Question, Reading, Wording, screened, sentences, wordings
 from appliance.types import PASSAGES, Passage, Span
 
 DOUBT = -0.5
@@ -100,10 +100,7 @@ class CrossReader:
         """Return one reading per passage, in their order; `span` is the sentence around the answer."""
         judged = self.judge(question.text, passages)
         worded = [wordings(question, passage) for passage in passages]
-        return tuple(
-            reading(one, words, len(passage.text), self.calibration)
-            for one, words, passage in zip(judged, worded, passages, strict=True)
-        )
+        return tuple(reading(one, words, self.calibration) for one, words in zip(judged, worded, strict=True))
 
     def judge(self, question: str, passages: Sequence[Passage]) -> list[Judged]:
         """Return what the graph says of each passage."""
@@ -190,10 +187,10 @@ def _best(logits: Floats, each: Row, tokens: Span) -> Marked:
     return Marked(float(sums[begin, last]) - none, span, span)
 
 
-def reading(judged: Judged, worded: Sequence[Wording], size: int, how: models.Calibration) -> Reading:
-    """Return the reading of a passage of `size` characters from what the graph and the words say."""
+def reading(judged: Judged, worded: Sequence[Wording], how: models.Calibration) -> Reading:
+    """Return the reading of a passage from what the graph and the words say."""
     if not judged.quotable:
-        return Reading(0.0, (0, size), 0.0)
+        return NOTHING
     words = DOUBTED if judged.quotable[0].margin / how.margin_temperature < DOUBT else WORDS
     said = {each.span: words * each.overlap + _identified(each) for each in worded}
     best, *others = sorted(

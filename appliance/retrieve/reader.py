@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import exp
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from appliance.instructions import to_assistant
 from appliance.models import Calibration, Refusal
@@ -61,6 +61,7 @@ class Reading:
 
     `span` is the sentence to quote and `others` are more of them, the most telling first, in the passage's
     text. `mark` are the words of `span` that answer, None where the reader cannot point at words.
+    `span` is empty where nothing may be quoted, or nothing was read.
     """
 
     relevance: float
@@ -68,6 +69,15 @@ class Reading:
     answers: float
     mark: Span | None = None
     others: tuple[Span, ...] = ()
+
+    @property
+    def quotable(self) -> bool:
+        """Tell whether there is a sentence to quote."""
+        return self.span[0] < self.span[1]
+
+
+NOTHING: Final = Reading(0.0, (0, 0), 0.0)
+"""The reading of a passage that was not read, or that has no sentence to quote."""
 
 
 class Reader(Protocol):
@@ -127,13 +137,12 @@ class SentenceReader:
         self._encoder = encoder
 
     def read(self, question: Question, passages: Sequence[Passage]) -> tuple[Reading, ...]:
-        """Return one reading per passage; passages past the first few are read whole, as irrelevant."""
+        """Return one reading per passage; those past the first few are not read."""
         ranked: list[list[_Candidate]] = [[] for _ in passages]
         scored = self._scored(question, passages, self._candidates(question, passages))
         for found in sorted(scored, key=lambda each: -each.score):
             ranked[found.passage].append(found)
-        pairs = zip(ranked, passages, strict=True)
-        return tuple(_reading(found) if found else _unread(passage) for found, passage in pairs)
+        return tuple(_reading(found) if found else NOTHING for found in ranked)
 
     def _candidates(self, question: Question, passages: Sequence[Passage]) -> list[_Candidate]:
         """Return the few sentences worth embedding: those with most of the question's words."""
@@ -193,10 +202,6 @@ def _reading(found: Sequence[_Candidate]) -> Reading:
     relevance = _bounded(found[0].score)
     span, *others = (each.wording.span for each in found)
     return Reading(relevance, span, relevance, others=tuple(others))
-
-
-def _unread(passage: Passage) -> Reading:
-    return Reading(0.0, (0, len(passage.text)), 0.0)
 
 
 def _bounded(score: float) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from appliance.retrieve import fusion, refusal, spelling, vectors, words
 from appliance.retrieve.names import Name, holders
-from appliance.retrieve.reader import Question, Reader, Reading, SentenceReader
+from appliance.retrieve.reader import NOTHING, Question, Reader, Reading, SentenceReader
 from appliance.types import PASSAGES, Evidence, Hit, Level, Passage, Span, Timings, Verdict
 from appliance.vault.store import Store
 
@@ -85,13 +85,15 @@ class Retriever:
         ranked = self._read(found, most)
         answers = max((reading.answers for _, reading in ranked), default=0.0)
         seen = refusal.Signals(found.signals, answers)
-        near = refusal.near_enough(seen, self._reader.calibration)
         passages = tuple(passage for passage, _ in ranked[:most])
         readings = [reading for _, reading in ranked[:most]]
+        index = self._quoted(readings)
+        # What may not be quoted may not answer: an injected passage was found, and says nothing.
+        near = 0.0 if index is None else refusal.near_enough(seen, self._reader.calibration)
         verdict = refusal.verdict(near, level, self._reader.levels)
         evidence = None
-        if passages and near >= verdict.needed:
-            evidence = self._evidence(passages, self._quoted(readings), readings, near)
+        if index is not None and near >= verdict.needed:
+            evidence = self._evidence(passages, index, readings, near)
         timings = replace(found.timings, read_ms=(time.perf_counter() - began) * 1000)
         telling = tuple((reading.span, *reading.others) if reading.relevance else () for reading in readings)
         return Retrieval(passages, evidence, verdict, timings, seen, telling)
@@ -119,15 +121,19 @@ class Retriever:
         """Return all passages with their readings, in the order in which they are shown."""
         depth = self._reader.depth or most
         readings = self._reader.read(found.question, found.passages[:depth])
-        unread = [Reading(0.0, (0, len(passage.text)), 0.0) for passage in found.passages[depth:]]
+        unread = [NOTHING for _ in found.passages[depth:]]
         pairs = zip(found.passages, [*readings, *unread], strict=True)
         return ordered(list(pairs), self._reader.calibration.order)
 
-    def _quoted(self, readings: Sequence[Reading]) -> int:
-        """Return the index of the passage to quote: the first where the reader had a say in the order."""
+    def _quoted(self, readings: Sequence[Reading]) -> int | None:
+        """Return the index of the passage to quote, None where none may be quoted.
+
+        It is the first of those that may where the reader had a say in the order, else the most relevant.
+        """
+        quotable = [index for index, reading in enumerate(readings) if reading.quotable]
         if self._reader.calibration.order:
-            return 0
-        return max(range(len(readings)), key=lambda index: readings[index].relevance)
+            return min(quotable, default=None)
+        return max(quotable, key=lambda index: readings[index].relevance, default=None)
 
     def _search(self, asked: Question) -> _Rankings:
         found = self._store.match(asked.query.phrases, DEPTH) if asked.query.phrases else []
@@ -191,9 +197,13 @@ class Retriever:
 
 
 def ordered(found: Sequence[tuple[Passage, Reading]], share: float) -> list[tuple[Passage, Reading]]:
-    """Return the passages best first: by the searches and, for `share` of the score, by their relevance."""
+    """Return the passages best first: by the searches and, for `share` of the score, by their relevance.
+
+    Where the reader has a share, what has nothing to quote comes last: a page of orders to the assistant
+    takes no answer's place.
+    """
     scored = [
         (replace(passage, score=(1 - share) * passage.score + share * reading.relevance), reading)
         for passage, reading in found
     ]
-    return sorted(scored, key=lambda pair: -pair[0].score)
+    return sorted(scored, key=lambda pair: (share > 0 and not pair[1].quotable, -pair[0].score))
