@@ -40,8 +40,8 @@ class Answering(Protocol):
 class Header:
     """The first line of a run: all that its figures depend on. Two with equal ones are the same run.
 
-    `questions` and `documents` are SHA-256 in hex of what was asked about what, `models` those of the models,
-    `settings` that of the configuration. `limit` is None where all questions are asked.
+    `questions` and `documents` are SHA-256 in hex of what was asked about what, `models` those of the models'
+    cards, `settings` that of the configuration. `limit` is None where all questions are asked.
     """
 
     appliance_eval: int

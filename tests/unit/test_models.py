@@ -57,6 +57,23 @@ def put(folder: Path, name="tiny", text: str | None = None) -> models.Installed:
     return models.find(name, [folder])
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        card_text(levels=LEVELS.replace("0.4", "0.3")),
+        card_text(calibration=CALIBRATION.replace("order = 0.5", "order = 0.6")),
+        card_text(files={"model.onnx": TEXT, "tokenizer.json": b"[]", "notes.txt": TEXT}),
+    ],
+    ids=["threshold", "calibration", "tokenizer"],
+)
+def test_a_models_hash_changes_with_all_that_decides_its_results(tmp_path, changed):
+    put(tmp_path / "a")
+    put(tmp_path / "b", text=changed)
+    one, other = (models.hashes(["tiny", "nowhere"], [tmp_path / side]) for side in "ab")
+    assert list(one) == list(other) == ["tiny"]
+    assert one != other
+
+
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
 def test_the_cards_of_the_repository_are_in_order(path):
     card = models.parse_card(path.read_bytes())
