@@ -109,7 +109,7 @@ def _rows(out: Path | None, header: Header, asked: QuestionSet, opened: Opened) 
             rows.append(row)
 
         client, library = stack.enter_context(opened)
-        _tell_missing(library, left)
+        _tell_missing(library, asked)  # of all: what is left of a run may well be about what is not there
         _follow(run.ask(client, left, library=library, header=header, keep=keep, clock=time.monotonic))
     return rows
 
