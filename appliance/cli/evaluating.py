@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from appliance import __version__, models
 from appliance.clean import clean_line
 from appliance.cli.asking import unlocked
 from appliance.cli.output import Bar, Options, duration, narrate, print_json
+from appliance.cli.staging import ended_by_signals
 from appliance.cli.subject import Opened, Subject, of_folder, of_set, of_vault
 from appliance.config import Config
 from appliance.errors import UsageError
@@ -38,7 +39,7 @@ def evaluate(options: Options, settings: Config) -> int:
     if options.documents is not None and not options.documents.is_dir():
         raise UsageError(f"{options.documents} is no folder.")
     asked, against = asked.sample(options.limit, seed=options.seed), _other(options.against, asked)
-    with ExitStack() as stack:
+    with ended_by_signals(), ExitStack() as stack:
         subject = _subject(options, settings, asked, stack)
         header = _header(options, settings, asked, subject.digest)
         measured = Run(header, _rows(options.out, header, asked, subject.opened))
@@ -46,7 +47,7 @@ def evaluate(options: Options, settings: Config) -> int:
         print_json(report.as_json(measured, against))
     else:
         print(report.table(measured, against), end="")
-    return SOME_FAILED if subject.failed else 0
+    return SOME_FAILED if measured.failed else 0
 
 
 def _subject(options: Options, settings: Config, asked: QuestionSet, stack: ExitStack) -> Subject:
@@ -109,6 +110,7 @@ def _rows(out: Path | None, header: Header, asked: QuestionSet, opened: Opened) 
             rows.append(row)
 
         client, library = stack.enter_context(opened)
+        _tell_other(rows, library)
         _tell_missing(library, asked)  # of all: what is left of a run may well be about what is not there
         _follow(run.ask(client, left, library=library, header=header, keep=keep, clock=time.monotonic))
     return rows
@@ -125,6 +127,20 @@ def _follow(steps: Iterator[run.Step]) -> None:
             if not sys.stderr.isatty() and step.done * 10 // step.total > told:
                 told = step.done * 10 // step.total
                 narrate(line)
+
+
+def _tell_other(rows: Sequence[Row], library: Library) -> None:
+    """Hold what was added now against what the rows of a run were measured on.
+
+    Raises:
+        UsageError: it is less or more.
+    """
+    other = [row.failed for row in rows if row.failed != library.failed]
+    if other:
+        raise UsageError(
+            f"This is another run: {other[0]} documents could not be added then, now {library.failed}.",
+            hint="Nothing was written. Name another file with --out; --against compares the two.",
+        )
 
 
 def _tell_missing(library: Library, asked: QuestionSet) -> None:

@@ -6,10 +6,11 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance import __version__, models, render
+from appliance.cli import staging
 from appliance.cli.output import Bar, Options, narrate
 from appliance.client import Client
 from appliance.config import Config
@@ -27,14 +28,10 @@ Opened = AbstractContextManager[tuple[Client, Library]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is asked about: `digest` is the SHA-256 of the documents. Opening it may add them first.
-
-    `failed` are then those that could not be added.
-    """
+    """What is asked about: `digest` is the SHA-256 of the documents. Opening it may add them first."""
 
     digest: str
     opened: Opened
-    failed: list[FileResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +49,17 @@ class _Vault:
         """Return where it is."""
         return self.settings.vault_folder(self.name)
 
+    @property
+    def staging(self) -> Path:
+        """Return where what is added lies while the vault is used."""
+        return self.settings.home / "eval" / self.name
+
 
 def of_vault(client: Client, questions: Sequence[Question]) -> Subject:
     """Ask about the vault that is open."""
     held = client.documents()
     digest = library.digest((document.name, document.digest) for document in held)
-    return Subject(digest, nullcontext((client, library.of_vault(held, questions))), [])
+    return Subject(digest, nullcontext((client, library.of_vault(held, questions))))
 
 
 def of_set(
@@ -66,13 +68,13 @@ def of_set(
     """Ask about the documents that the set brings."""
     files = library.staged(sources)
     sums = [(file.name, hashlib.sha256(file.data).hexdigest()) for file in files]
-    vault, failed = _vault(options, settings, sums), list[FileResult]()
+    vault = _vault(options, settings, sums)
 
     def add(client: Client) -> Library:
-        failed.extend(_add_staged(client, settings.home / "eval" / vault.name, files))
-        return library.of_files(files, questions)
+        failed = _add_staged(client, vault.staging / "documents", files)
+        return replace(library.of_files(files, questions), failed=len(failed))
 
-    return Subject(library.digest(sums), _opened(vault, add), failed)
+    return Subject(library.digest(sums), _opened(vault, add))
 
 
 def of_folder(options: Options, settings: Config, folder: Path, questions: Sequence[Question]) -> Subject:
@@ -84,13 +86,12 @@ def of_folder(options: Options, settings: Config, folder: Path, questions: Seque
     sums = [(item.name, _sum(item)) for item in walk.found([folder])]
     if not sums:
         raise UsageError(f"There are no documents in {folder}.")
-    failed = list[FileResult]()
 
     def add(client: Client) -> Library:
-        failed.extend(_add(client, folder))
-        return library.of_vault(client.documents(), questions)
+        failed = _add(client, folder)
+        return replace(library.of_vault(client.documents(), questions), failed=len(failed))
 
-    return Subject(library.digest(sums), _opened(_vault(options, settings, sums), add), failed)
+    return Subject(library.digest(sums), _opened(_vault(options, settings, sums), add))
 
 
 def _sum(item: walk.Found) -> str:
@@ -117,8 +118,13 @@ def _vault(options: Options, settings: Config, sums: Sequence[tuple[str, str]]) 
 
 @contextmanager
 def _opened(vault: _Vault, add: Callable[[Client], Library]) -> Iterator[tuple[Client, Library]]:
+    """Open the vault, of which this run has the sole use, and add its documents.
+
+    Raises:
+        VaultBusy: another run has it.
+    """
     (vault.settings.home / "vaults").mkdir(mode=0o700, parents=True, exist_ok=True)
-    with Client(vault.settings) as client:
+    with staging.held(vault.staging), Client(vault.settings) as client:
         _open(client, vault)
         try:
             yield client, add(client)
@@ -179,16 +185,13 @@ def _add_staged(client: Client, folder: Path, files: Sequence[Staged]) -> list[F
     if not missing:
         return []
     # The same folder as when the run was cut off: a document that was half stored is known by its path.
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
+    folder.mkdir(mode=0o700)
     try:
         for file in missing:
             (folder / file.name).write_bytes(file.data)
         return _add(client, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # another run's is beside it
-            folder.parent.rmdir()
 
 
 def _add(client: Client, folder: Path) -> list[FileResult]:

@@ -34,12 +34,14 @@ class Staged:
 class Library:
     """What a vault holds: `ids` are what the questions call each document, by its name in the vault.
 
-    `paged` are the ids of those with pages, `missing` those that questions name and the vault lacks.
+    `paged` are the ids of those with pages, `missing` those that questions name and the vault lacks. `failed`
+    counts the documents that could not be added.
     """
 
     ids: Mapping[str, tuple[str, ...]]
     paged: frozenset[str] = frozenset()
     missing: tuple[str, ...] = ()
+    failed: int = 0
 
     def ranking(self, passages: Iterable[Passage]) -> tuple[str, ...]:
         """Return the documents in the order of their first passages."""

@@ -25,6 +25,11 @@ class Run:
     header: Header
     rows: Sequence[Row]
 
+    @property
+    def failed(self) -> int:
+        """Return how many documents could not be added, and were not there to be found."""
+        return max((row.failed for row in self.rows), default=0)
+
 
 def values(run: Run) -> dict[str, tuple[float, int]]:
     """Return each figure that applies to any question, and to how many."""
@@ -66,6 +71,7 @@ def as_json(run: Run, against: Run | None = None) -> dict[str, Any]:
     """Return what `eval --json` prints."""
     return {
         "questions": len(run.rows),
+        "failed": run.failed,
         "figures": {name: {"value": round(value, 6), "n": n} for name, (value, n) in values(run).items()},
         "run": run.header.as_json(),
         "against": _against(run, against) if against else None,
@@ -80,6 +86,7 @@ def _against(run: Run, other: Run) -> dict[str, Any]:
     }
     return {
         "run": other.header.as_json(),
+        "failed": other.failed,
         "differences": compared,
         "resamples": metrics.RESAMPLES,
         "seed": metrics.BOOTSTRAP_SEED,
@@ -114,9 +121,9 @@ def _spread(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _identity(run: Run, against: Run | None) -> list[str]:
     """Return what the figures depend on, so that they can be had again."""
-    lines = _named("run", run.header)
+    lines = _named("run", run)
     if against:
-        lines += _named("against", against.header)
+        lines += _named("against", against)
         lines.append(
             f"95 % interval and two-sided p: paired bootstrap, {metrics.RESAMPLES:,} resamples, "
             f"seed {metrics.BOOTSTRAP_SEED}"
@@ -124,10 +131,12 @@ def _identity(run: Run, against: Run | None) -> list[str]:
     return lines
 
 
-def _named(word: str, header: Header) -> list[str]:
+def _named(word: str, run: Run) -> list[str]:
+    header = run.header
     drawn = "" if header.limit is None else f", {header.limit} drawn by seed {header.seed}"
     answers = "answers written" if header.generate else "quotes only"
     hashes = {"questions": header.questions, "documents": header.documents, "settings": header.settings}
+    lost = [f"{run.failed} of its documents could not be added: the others were asked about"]
     shown = (f"{name} {sha256[:_SHOWN_OF_A_HASH]}" for name, sha256 in (hashes | dict(header.models)).items())
     return [
         clean_line(
@@ -135,4 +144,5 @@ def _named(word: str, header: Header) -> list[str]:
             f"{answers}, refusal {header.refusal}, version {header.version}"
         ),
         clean_line(f"of: {', '.join(shown)}"),
+        *(lost if run.failed else ()),
     ]

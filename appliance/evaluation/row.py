@@ -27,7 +27,8 @@ class Row:
     gold answer and is of a gold document. `marked_exact` and `marked_f1` compare the words that the quote
     marks, all of it where it marks none; `in_quote` tells whether the quote holds a gold answer.
     Of the `citations`, `valid` stand in their passage and on their page, `supported` are so by the
-    appliance's own check. `off_page` counts the answer's numbers that are on no cited page.
+    appliance's own check. `off_page` counts the answer's numbers that are on no cited page. `failed` counts
+    the documents that could not be added: the question was asked of the others.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Row:
     valid: int
     supported: int
     off_page: int
+    failed: int
     evidence_ms: float
     total_ms: float
 
@@ -107,6 +109,7 @@ def measured(
         valid=sum(_valid(each, answer.passages, text) for each in answer.citations),
         supported=sum(each.supported for each in answer.citations),
         off_page=len(metrics.numbers(said) - _cited_numbers(answer, text)),
+        failed=library.failed,
         evidence_ms=round(answer.timings.first_evidence_ms, 2),
         total_ms=round(answer.timings.total_ms, 2),
     )

@@ -20,7 +20,7 @@ from appliance.evaluation.row import Row, measured
 from appliance.evaluation.sets import QuestionSet
 from appliance.types import Answer, Answered, DocumentPage, Event, Level
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _Line = TypeVar("_Line", "Header", Row)
 _KEPT: Final = 16
 """Documents whose pages are kept while their quotes are looked up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,58 @@ def test_a_killed_run_goes_on_in_the_same_vault(somebody: Person, beir: Path, tm
     assert not vault.exists()
 
 
+def begun(somebody: Person, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, "eval", *words],
+        env=somebody.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def staged_by(somebody: Person, running: subprocess.Popen[str]) -> list[Path]:
+    """Wait until the documents lie in the clear; return them."""
+    until = time.monotonic() + 60
+    while running.poll() is None and time.monotonic() < until:
+        if found := list((somebody.home / "eval").glob("*/*/*.html")):
+            return found
+        time.sleep(0.005)
+    return pytest.fail("No document was staged.")
+
+
+def test_what_a_run_killed_while_it_adds_left_in_the_clear_is_gone_with_the_next(
+    somebody: Person, beir: Path, tmp_path: Path
+) -> None:
+    with begun(somebody, str(beir), "--out", str(tmp_path / "run.jsonl")) as running:
+        staged_by(somebody, running)
+        running.kill()
+    assert list((somebody.home / "eval").glob("*/*/*.html"))
+    evaluates(somebody, str(beir), "--out", str(tmp_path / "run.jsonl"))
+    assert left_behind(somebody.home) == []
+
+
+def test_a_run_that_is_told_to_end_while_it_adds_leaves_nothing(somebody: Person, beir: Path) -> None:
+    with begun(somebody, str(beir)) as running:
+        staged_by(somebody, running)
+        running.terminate()
+        assert running.stderr is not None
+        said = running.stderr.read()
+    assert (running.returncode, "Stopped." in said) == (130, True), said
+    assert left_behind(somebody.home) == []
+
+
+def test_two_runs_of_the_same_documents_do_not_meet(somebody: Person, beir: Path) -> None:
+    with begun(somebody, str(beir)) as running:
+        staged_by(somebody, running)
+        second = somebody.types("eval", str(beir))
+        running.wait()
+    assert second.returncode != 0
+    assert "Another run" in second.stderr
+    assert running.returncode == 0
+    assert left_behind(somebody.home) == []
+
+
 def test_ctrl_c_stops_a_run_and_one_without_a_file_leaves_nothing(somebody: Person, beir: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, "eval", str(beir)],
@@ -247,7 +300,12 @@ def test_a_document_that_cannot_be_added_is_told_and_exit_code_4(
     for sample in SAMPLES.glob("*.txt"):
         (folder / sample.name).write_bytes(sample.read_bytes())
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7 but not really")
-    done = somebody.types("eval", str(questions), "--documents", str(folder), "--quotes-only", "--json")
+    words = ["eval", str(questions), "--documents", str(folder), "--quotes-only", "--json"]
+    words += ["--out", str(tmp_path / "run.jsonl")]
+    done = somebody.types(*words)
     assert done.returncode == 4
     assert "broken.pdf" in done.stderr
-    assert json.loads(done.stdout)["figures"]["page_at_1"]["value"] == 1.0
+    told = json.loads(done.stdout)
+    assert told["figures"]["page_at_1"]["value"] == 1.0
+    again = somebody.types(*words)
+    assert (again.returncode, json.loads(again.stdout)) == (4, told)  # though nothing was added again

@@ -28,7 +28,7 @@ from tests.samples import a_passage, a_refusal, an_answer, evidence_of
 
 ROOT = Path(__file__).parents[2]
 HEADER = Header(
-    appliance_eval=1,
+    appliance_eval=2,
     version="0.1.0",
     set="pumps.jsonl",
     kind="jsonl",
@@ -230,11 +230,11 @@ def test_a_run_of_other_data_models_or_settings_is_refused(tmp_path: Path, name:
     [
         (b"a letter to a friend\n", 1),
         (b"no line feed", 1),
-        (b'{"appliance_eval": 1}\n', 1),
+        (b'{"appliance_eval": 2}\n', 1),
         (b"[]\n", 1),
         (json.dumps(HEADER.as_json() | {"models": 5}).encode() + b"\n", 1),
         (json.dumps(HEADER.as_json() | {"documents": None}).encode() + b"\n", 1),
-        (json.dumps(replace(HEADER, appliance_eval=2).as_json()).encode() + b"\n", 1),
+        (json.dumps(replace(HEADER, appliance_eval=1).as_json()).encode() + b"\n", 1),
         (json.dumps(HEADER.as_json()).encode() + b'\n{"id": "1"}\n', 2),
         (json.dumps(HEADER.as_json()).encode() + b'\n"x"\n', 2),
         (
