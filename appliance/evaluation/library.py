@@ -43,13 +43,29 @@ class Library:
     missing: tuple[str, ...] = ()
     failed: int = 0
 
-    def ranking(self, passages: Iterable[Passage]) -> tuple[str, ...]:
-        """Return the documents in the order of their first passages."""
-        return tuple(dict.fromkeys(name for passage in passages for name in self.called(passage)))
+    def ranking(self, passages: Iterable[Passage]) -> tuple[tuple[str, ...], ...]:
+        """Return what the questions call each document, in the order of their first passages."""
+        return tuple(map(self._called, dict.fromkeys(passage.document for passage in passages)))
 
     def called(self, passage: Passage) -> tuple[str, ...]:
         """Return what the questions call a passage's document, its name where none of them names it."""
-        return self.ids.get(passage.document, (passage.document,))
+        return self._called(passage.document)
+
+    def golds(self, grades: Mapping[str, int]) -> list[tuple[frozenset[str], int]]:
+        """Return what is relevant, each under all its names, with the highest of their grades.
+
+        Names of one and the same document are one: nobody can find it twice.
+        """
+        groups = [frozenset({name}) for name, grade in grades.items() if grade > 0]
+        for names in self.ids.values():
+            touched = [group for group in groups if len(names) > 1 and not group.isdisjoint(names)]
+            if len(touched) > 1:
+                groups = [group for group in groups if group not in touched]
+                groups.append(frozenset().union(*touched))
+        return [(group, max(grades[name] for name in group)) for group in groups]
+
+    def _called(self, document: str) -> tuple[str, ...]:
+        return self.ids.get(document, (document,))
 
 
 def staged(sources: Iterable[Source]) -> tuple[Staged, ...]:

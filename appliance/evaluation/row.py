@@ -87,7 +87,7 @@ def measured(
 
     Exact match and F1 are those of SQuAD 2.0, where to abstain is to answer "".
     """
-    gains, ideal = _ranked(question, library.ranking(answer.passages))
+    gains, ideal = _ranked(question, library, answer.passages)
     said = "" if answer.abstained else metrics.unmarked(answer.answer)
     comparable = bool(question.answers) or (graded and question.answerable is False)
     exact, f1 = metrics.best(question.answers, said) if comparable else (None, None)
@@ -127,13 +127,15 @@ def _marked(answer: Answer) -> str:
 
 
 def _ranked(
-    question: Question, ranking: Sequence[str]
+    question: Question, library: Library, passages: Sequence[Passage]
 ) -> tuple[tuple[tuple[int, int], ...] | None, tuple[int, ...] | None]:
     if not question.grades:
         return None, None
-    graded = ((rank, question.grades.get(name, 0)) for rank, name in enumerate(ranking, 1))
-    ideal = sorted((grade for grade in question.grades.values() if grade > 0), reverse=True)
-    return tuple((rank, grade) for rank, grade in graded if grade > 0), tuple(ideal)
+    ranking = list(enumerate(library.ranking(passages), 1))
+    golds = library.golds(question.grades)
+    first = (next((rank for rank, names in ranking if not gold.isdisjoint(names)), 0) for gold, _ in golds)
+    gains = sorted((rank, grade) for rank, (_, grade) in zip(first, golds, strict=True) if rank)
+    return tuple(gains), tuple(sorted((grade for _, grade in golds), reverse=True))
 
 
 def _on_gold_page(question: Question, passages: Iterable[Passage], library: Library) -> list[bool] | None:

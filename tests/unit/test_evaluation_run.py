@@ -104,6 +104,23 @@ def test_ranks_count_documents_by_their_first_passage() -> None:
     assert row.abstained
 
 
+@pytest.mark.parametrize(
+    ("ids", "grades", "gains", "ideal"),
+    [
+        ({"a": ("1", "2"), "b": ("3",)}, {"1": 1, "2": 2, "3": 1}, ((1, 2), (2, 1)), (2, 1)),
+        ({"a": ("1", "2"), "b": ("3",)}, {"3": 1}, ((2, 1),), (1,)),  # two names ahead are one document
+        ({"a": ("1",), "b": ("1",)}, {"1": 1}, ((1, 1),), (1,)),  # one name of two documents
+        ({"c": ("1", "2")}, {"1": 1, "2": 1}, (), (1,)),
+    ],
+)
+def test_a_document_under_two_names_is_found_once_and_takes_one_rank(
+    ids: dict[str, tuple[str, ...]], grades: dict[str, int], gains: Any, ideal: Any
+) -> None:
+    answer = replace(a_refusal(), passages=tuple(replace(a_passage(), document=name) for name in "ab"))
+    row = measured(Question("q", "?", grades=grades), answer, library=Library(ids), text=page, graded=True)
+    assert (row.gains, row.ideal) == (gains, ideal)
+
+
 def test_what_does_not_apply_is_none_and_what_is_not_found_is_zero() -> None:
     nothing = row_of(Question("q", "?"), an_answer())
     assert {nothing.gains, nothing.ideal, nothing.page, nothing.passage, nothing.exact, nothing.in_quote} == {

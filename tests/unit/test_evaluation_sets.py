@@ -252,7 +252,16 @@ def test_equal_documents_are_one_file_and_both_are_found() -> None:
     known = of_files(files, [Question("q", "?", grades={"2": 1, "4": 1, "9": 1, "8": 0})])
     assert known.missing == ("4", "9")
     passages = [replace(a_passage(), document=name) for name in ("3.html", "1.html", "3.html")]
-    assert known.ranking(passages) == ("3", "1", "2")
+    assert known.ranking(passages) == (("3",), ("1", "2"))
+
+
+def test_two_names_of_one_document_are_one_that_can_be_found_once() -> None:
+    known = of_files(staged([Source(name, "", "Same.") for name in "12"] + [Source("3", "", "Other.")]), [])
+    assert known.golds({"1": 1, "2": 3, "3": 2, "9": 1, "8": 0}) == [
+        (frozenset("3"), 2),
+        (frozenset("9"), 1),
+        (frozenset("12"), 3),
+    ]
 
 
 def test_a_question_names_a_document_whole_or_by_its_end_or_by_its_stem() -> None:
