@@ -15,6 +15,9 @@ from appliance.config import Config
 from appliance.errors import UsageError
 from appliance.types import Level
 
+_DIGITS = 9
+"""Of a number that is typed: a run file holds none that is larger."""
+
 CIPHERS = ("sqlcipher", "aegis", "chacha20")
 Command = Callable[[Options, Config], int]
 
@@ -180,8 +183,8 @@ def _pair(made: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on, of at most {_DIGITS} digits")
     return int(text)
 
 

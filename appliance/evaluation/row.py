@@ -5,11 +5,11 @@ A run is a plain file: questions, quotes and names of a vault's documents must n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from appliance.evaluation import metrics
+from appliance.evaluation import kinds, metrics
 from appliance.evaluation.library import Library
 from appliance.evaluation.sets import Question
 from appliance.types import Answer, Citation, Passage
@@ -60,19 +60,49 @@ class Row:
         """Undo `as_json` of what JSON made of it.
 
         Raises:
-            KeyError, TypeError: a field is missing, one too many, or no figure.
-            ValueError: a rank is no pair.
+            TypeError: a field is missing, one too many, or of another kind.
+            ValueError: two of them disagree.
         """
-        plain = {name: value for name, value in fields.items() if name not in ("id", "gains", "ideal")}
-        if not all(value is None or isinstance(value, int | float) for value in plain.values()):
-            raise TypeError("no figure")
+        kinds.check(fields, _KINDS)
         gains, ideal = fields["gains"], fields["ideal"]
-        return cls(
-            id=str(fields["id"]),
-            gains=None if gains is None else tuple((int(rank), int(grade)) for rank, grade in gains),
-            ideal=None if ideal is None else tuple(int(grade) for grade in ideal),
-            **plain,
+        made = cls(
+            **fields
+            | {
+                "gains": None if gains is None else tuple((rank, grade) for rank, grade in gains),
+                "ideal": None if ideal is None else tuple(ideal),
+            }
         )
+        if max(made.valid, made.supported) > made.citations or len(gains or ()) > len(ideal or ()):
+            raise ValueError("more than there are")
+        return made
+
+
+def _find(value: Any) -> bool:
+    """Tell whether it is a rank and a grade."""
+    return kinds.listed(kinds.counted)(value) and len(value) == 2
+
+
+_KINDS: Final[Mapping[str, kinds.Holds]] = {
+    "id": kinds.text,
+    "gains": kinds.maybe(kinds.listed(_find)),
+    "ideal": kinds.maybe(kinds.listed(kinds.counted)),
+    "page": kinds.maybe(kinds.whole),
+    "passage": kinds.maybe(kinds.whole),
+    "answerable": kinds.maybe(kinds.yes_or_no),
+    "abstained": kinds.yes_or_no,
+    "exact": kinds.maybe(kinds.share),
+    "f1": kinds.maybe(kinds.share),
+    "marked_exact": kinds.maybe(kinds.share),
+    "marked_f1": kinds.maybe(kinds.share),
+    "in_quote": kinds.maybe(kinds.yes_or_no),
+    "citations": kinds.whole,
+    "valid": kinds.whole,
+    "supported": kinds.whole,
+    "off_page": kinds.whole,
+    "failed": kinds.whole,
+    "evidence_ms": kinds.milliseconds,
+    "total_ms": kinds.milliseconds,
+}
 
 
 def measured(

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar, get_args
 
 from appliance.errors import ApplianceError, UsageError
+from appliance.evaluation import kinds
 from appliance.evaluation.library import Library
 from appliance.evaluation.places import Place
 from appliance.evaluation.row import Row, measured
-from appliance.evaluation.sets import QuestionSet
+from appliance.evaluation.sets import Kind, QuestionSet
 from appliance.types import Answer, Answered, DocumentPage, Event, Level
 
 FORMAT: Final = 2
@@ -47,7 +48,7 @@ class Header:
     appliance_eval: int
     version: str
     set: str
-    kind: str
+    kind: Kind
     split: str
     questions: str
     documents: str
@@ -71,15 +72,32 @@ class Header:
             TypeError: a field is missing, one too many, or of another kind.
             ValueError: it is of another format.
         """
-        made = cls(**fields)
-        if made.appliance_eval != FORMAT:
+        kinds.check(fields, _KINDS)
+        if fields["appliance_eval"] != FORMAT:
             raise ValueError("another format")
-        words = (made.version, made.set, made.split, made.questions, made.documents, made.settings)
-        if not (isinstance(made.passages, int) and isinstance(made.models, dict)):
-            raise TypeError("a field of another kind")
-        if not all(isinstance(word, str) for word in (*words, *made.models.values())):
-            raise TypeError("a field of another kind")
-        return made
+        return cls(**fields)
+
+
+def _hashes(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(kinds.text, value.values()))
+
+
+_KINDS: Final[Mapping[str, kinds.Holds]] = {
+    "appliance_eval": kinds.counted,
+    "version": kinds.text,
+    "set": kinds.text,
+    "kind": lambda value: value in get_args(Kind),
+    "split": kinds.text,
+    "questions": kinds.text,
+    "documents": kinds.text,
+    "models": _hashes,
+    "settings": kinds.text,
+    "passages": kinds.counted,
+    "generate": kinds.yes_or_no,
+    "refusal": lambda value: value in get_args(Level),
+    "limit": kinds.maybe(kinds.counted),
+    "seed": kinds.whole,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +231,7 @@ def _made(of_json: Callable[[dict[str, Any]], _Line], place: Place, line: bytes)
     try:
         fields = json.loads(line)
         return of_json(fields if isinstance(fields, dict) else {})
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError):
         raise place.wrong("this is no run of `appliance eval`") from None
 
 

@@ -78,7 +78,7 @@ def test_a_group_without_a_command_says_which_there_are(
     assert "COMMAND" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", ["0", "-3", "two", "\u0663"])
+@pytest.mark.parametrize("number", ["0", "-3", "two", "\u0663", "1000000000"])
 def test_how_many_entries_is_a_number_from_one_on(number: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["audit", "show", "--last", number]) == 2
     assert "is not a number from 1 on" in capsys.readouterr().err or number == "-3"

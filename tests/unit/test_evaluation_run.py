@@ -271,6 +271,68 @@ def test_what_is_no_run_is_refused_and_left_alone(tmp_path: Path, text: bytes, l
     assert path.read_bytes() == text
 
 
+LOW = [None, -1, 0.5, float("nan"), "1", [], True, 10**400]
+SHARES = [-0.1, 1.5, float("nan"), float("inf"), "1", [], True, 10**400]
+WRONG = {
+    "id": [None, 7],
+    "gains": [[[0, 1]], [[1, 0]], [[1]], [[1, 1, 1]], [1], "11", [[1, None]], [[1.5, 1]], [[1, 1], [2, 1]]],
+    "ideal": [[0], [None], 5, [True]],
+    "page": LOW[1:],
+    "passage": LOW[1:],
+    "answerable": [0, 1, "yes"],
+    "abstained": [None, 0, "no"],
+    "exact": SHARES,
+    "f1": SHARES,
+    "marked_exact": SHARES,
+    "marked_f1": SHARES,
+    "in_quote": [1.0, "yes"],
+    "citations": LOW,
+    "valid": [*LOW, 2],  # of one citation
+    "supported": [*LOW, 2],
+    "off_page": LOW,
+    "failed": LOW,
+    "evidence_ms": [None, -1.0, float("nan"), float("inf"), "1", True],
+    "total_ms": [None, -1.0, float("nan"), float("inf"), "1", True],
+}
+WRONG_OF_A_RUN = {
+    "appliance_eval": [None, "2", 2.0, True],
+    "version": [None, 1],
+    "set": [None, 1],
+    "kind": [None, "trec", []],
+    "split": [None, 1],
+    "questions": [None, 1],
+    "documents": [None, 1],
+    "models": [None, [], {"encoder": 1}],
+    "settings": [None, 1],
+    "passages": [None, 0, -1, True, 1.5, "6"],
+    "generate": [None, 1, "yes"],
+    "refusal": [None, "never", []],
+    "limit": [0, -1, True, 1.5, "all"],
+    "seed": [None, -1, True, 1.5],
+}
+
+
+def test_a_row_whose_fields_are_not_what_they_say_is_no_row() -> None:
+    sound = json.loads(json.dumps(a_row().as_json()))
+    assert WRONG.keys() == sound.keys()
+    for name, values in WRONG.items():
+        for value in values:
+            with pytest.raises((TypeError, ValueError)):
+                pytest.fail(f"{name}: {value} came through: {Row.of_json(sound | {name: value})}")
+    for broken in ({**sound, "more": 1}, {name: sound[name] for name in sound if name != "f1"}):
+        with pytest.raises(TypeError):
+            Row.of_json(broken)
+
+
+def test_a_header_whose_fields_are_not_what_they_say_is_none() -> None:
+    sound = HEADER.as_json()
+    assert WRONG_OF_A_RUN.keys() == sound.keys()
+    for name, values in WRONG_OF_A_RUN.items():
+        for value in values:
+            with pytest.raises((TypeError, ValueError)):
+                pytest.fail(f"{name}: {value} came through: {Header.of_json(sound | {name: value})}")
+
+
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, said in (
