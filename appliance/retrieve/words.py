@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Protocol
 
@@ -52,8 +52,9 @@ class Query:
     `phrases` is what to search; `weights` the inverse document frequency of every term that carries meaning,
     searched for or not; `exact` the phrases of more than one term, and single terms with a digit in them;
     `identifiers` those of them that name one thing: E04, P-101, $110, "error 8", what was quoted; `names`
-    the same and measures, with every way of writing them. `by_name` is the share of the weight, of the terms
-    that any chunk holds, that is in names: 1 for "what is E04?", little where one stands among many words.
+    the same and measures, with every way of writing them that is not too common to search for. `by_name` is
+    the share of the weight, of the terms that any chunk holds, that is in names: 1 for "what is E04?", little
+    where one stands among many words.
     """
 
     phrases: tuple[Phrase, ...]
@@ -77,13 +78,15 @@ class Query:
 def query(question: str, corpus: Corpus) -> Query:
     """Choose what to search for: no stop words, no very common terms, and every identifier and number.
 
-    Where only common terms are left, the rarest of them is kept.
+    Where only common terms are left, the rarest of them is kept, of a name the way it is written.
     """
     found = names(question, corpus.analyse, STOP)
     exact = tuple(dict.fromkeys(name.phrases[0] for name in found if name.exact))
     terms = tuple(dict.fromkeys(term for word in _content(question) for term in corpus.analyse(word)))
     terms = terms or tuple(dict.fromkeys(corpus.analyse(question)))
-    frequency = corpus.document_frequency(terms)
+    wanted = tuple(name for name in found if name.worth)
+    single = (phrase[0] for name in wanted for phrase in name.phrases if len(phrase) == 1)
+    frequency = corpus.document_frequency(tuple(dict.fromkeys((*terms, *single))))
     total = corpus.chunk_count()
     most = max(COMMON * total, _FEW)
     kept = [term for term in terms if frequency.get(term, 0) <= most]
@@ -95,10 +98,16 @@ def query(question: str, corpus: Corpus) -> Query:
         for count in [frequency.get(term, 0)]
     }
     named = tuple(dict.fromkeys(name.phrases[0] for name in found if name.exact and name.worth))
-    wanted = tuple(name for name in found if name.worth)
     phrases = tuple(dict.fromkeys([*((term,) for term in kept), *exact]))
     held = {term: weight for term, weight in weights.items() if frequency.get(term, 0)}
-    return Query(phrases, weights, exact, named, wanted, _by_name(held, wanted))
+    sought = tuple(_without_common(name, frequency, most) for name in wanted)
+    return Query(phrases, weights, exact, named, sought, _by_name(held, wanted))
+
+
+def _without_common(name: Name, frequency: Mapping[str, int], most: float) -> Name:
+    """Return a name without those ways of finding it that find too much: "8", and "error", of "error 8"."""
+    kept = tuple(each for each in name.phrases if len(each) > 1 or frequency.get(each[0], 0) <= most)
+    return replace(name, phrases=kept or name.phrases[:1])
 
 
 def _by_name(weights: Mapping[str, float], found: Iterable[Name]) -> float:

@@ -71,6 +71,21 @@ def test_identifiers_numbers_and_quotations_are_exact_and_never_dropped(question
     assert phrase in found.phrases
 
 
+@pytest.mark.parametrize(
+    ("question", "common", "sought"),
+    [
+        ("error 8", {}, (("error", "8"), ("8",), ("error",))),
+        ("error 8", {"8": 9000, "error": 8000}, (("error", "8"),)),
+        ("error 8", {"8": 9000}, (("error", "8"), ("error",))),
+        ("$110", {"110": 9000}, (("110",),)),  # there is no other way
+        ("P-101", {"p101": 9000}, (("p", "101"),)),
+        ("p101", {"p101": 9000}, (("p", "101"),)),
+    ],
+)
+def test_a_name_is_not_looked_for_by_words_that_are_everywhere(question, common, sought):
+    assert query(question, Corpus(**common)).names[-1].phrases == sought
+
+
 def test_a_number_after_a_stop_word_stands_alone():
     found = query("What happened in 2022?", Corpus())
     assert found.exact == (("2022",),)
