@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,11 @@ _NAMES = 4
 _HOLDERS = 100
 """Chunks that are read for each of them, of which the surest `_SURE` join the candidates."""
 _SURE = 10
+_WORDS, _LETTERS = 256, 4096
+"""What of a question is searched for: a page pasted for one would cost minutes; the encoder reads less."""
+_EXACT = 16
+"""Identifiers and numbers of it that are looked for to see whether they are anywhere."""
+_WORD = re.compile(r"\S+")
 _WHOLE = 3
 """Tokens of a word that is one token, with the two that stand around it."""
 
@@ -101,7 +107,7 @@ class Retriever:
     def search(self, question: str, *, most: int) -> Candidates:
         """Return at most `most` passages that the searches find, unread."""
         began = time.perf_counter()
-        question = spelling.mended(question, self._store.document_frequency, self._known)
+        question = spelling.mended(_cut(question), self._store.document_frequency, self._known)
         vector = self._encoder.encode([question])[0]
         embedded = time.perf_counter()
         asked = Question(question, vector, words.query(question, self._store), self._store.analyse)
@@ -170,8 +176,11 @@ class Retriever:
 
     def _missing(self, query: words.Query) -> float:
         """Return the share of the identifiers and numbers that stand nowhere in the store."""
-        absent = [phrase for phrase in query.exact if not self._store.match([phrase], 1)]
-        return len(absent) / len(query.exact) if query.exact else 0.0
+        exact = query.exact[:_EXACT]
+        single = [phrase[0] for phrase in exact if len(phrase) == 1]
+        absent = [term for term, count in self._store.document_frequency(single).items() if not count]
+        apart = [each for each in exact if len(each) > 1 and not self._store.match([each], 1)]
+        return (len(absent) + len(apart)) / len(exact) if exact else 0.0
 
     def _evidence(
         self, passages: Sequence[Passage], index: int, readings: Sequence[Reading], near: float
@@ -194,6 +203,13 @@ class Retriever:
         if passage.page is None or not start:
             return passage.page
         return self._store.page_at(passage.document_id, passage.start + start)
+
+
+def _cut(question: str) -> str:
+    """Return the first words of a question, as they are written."""
+    question = question[:_LETTERS]
+    words = list(itertools.islice(_WORD.finditer(question), _WORDS))
+    return question[: words[-1].end()] if words else question
 
 
 def ordered(found: Sequence[tuple[Passage, Reading]], share: float) -> list[tuple[Passage, Reading]]:

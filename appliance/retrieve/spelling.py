@@ -6,9 +6,10 @@ keys; never an identifier, an abbreviation or what stands in quotes.
 
 from __future__ import annotations
 
+import itertools
 import re
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Frequency = Callable[[Sequence[str]], Mapping[str, int]]
 """In how many chunks each word occurs, in any inflection."""
@@ -25,15 +26,15 @@ def mended(question: str, frequency: Frequency, known: Callable[[str], bool]) ->
 
     `known` tells whether a word, in lower case, belongs to the language.
     """
-    slips = _slips(question, frequency, known)
+    slips = itertools.islice(_slips(question, frequency, known), _MOST)
     meant = {word: found for word in slips if (found := _meant(word, frequency, known))}
     return _WORD.sub(lambda word: meant.get(word[0], word[0]), question) if meant else question
 
 
-def _slips(question: str, frequency: Frequency, known: Callable[[str], bool]) -> list[str]:
+def _slips(question: str, frequency: Frequency, known: Callable[[str], bool]) -> Iterator[str]:
     words = [word for word in dict.fromkeys(_WORD.findall(question)) if not word[1:].isupper()]
     held = frequency([word.lower() for word in words])
-    return [word for word in words if not held[word.lower()] and not known(word.lower())][:_MOST]
+    return (word for word in words if not held[word.lower()] and not known(word.lower()))
 
 
 def _meant(word: str, frequency: Frequency, known: Callable[[str], bool]) -> str | None:

@@ -100,6 +100,22 @@ def test_an_identifier_that_is_nowhere_speaks_for_refusal(manual):
     assert unknown.near < known.near
 
 
+def test_a_page_pasted_for_a_question_costs_no_more_than_its_first_words():
+    store, encoder = stored(("manual", [[HEAD]]))
+    calls, match, frequency = [], store.match, store.document_frequency
+    store.match = lambda query, limit: (calls.append(len(query)), match(query, limit))[1]
+    store.document_frequency = lambda terms: (calls.append(len(terms)), frequency(terms))[1]
+    retriever = Retriever(store, encoder)
+    for page in (" ".join(f"{n:05}" for n in range(20_000)), " ".join(f"{n}" for n in range(20_000))):
+        calls.clear()
+        asked = retriever.search(page, most=PASSAGES).question.text
+        assert page.startswith(asked)
+        assert len(asked.split()) == 256
+        assert len(calls) < 32
+        assert sum(calls) < 8 * 256
+    assert len(retriever.search("pump" * 10_000, most=PASSAGES).question.text) <= 4096
+
+
 class Expert:
     """A trained reader that knows which passage answers."""
 

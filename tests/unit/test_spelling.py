@@ -61,5 +61,9 @@ def test_few_words_are_looked_up():
         lists.append(len(words))
         return dict.fromkeys(words, 0)
 
-    mended(" ".join(f"abcdef{chr(97 + n)}" for n in range(20)), counted, lambda word: False)
+    tried = []
+    mended(
+        " ".join(f"abcdef{chr(97 + n)}" for n in range(20)), counted, lambda word: tried.append(word) or False
+    )
     assert len(lists) == 1 + 3
+    assert len(tried) == 3
