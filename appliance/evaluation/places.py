@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import IO, Any, Final, Generic, Protocol, TypeVar
 
 from appliance.errors import UsageError
 
 HINT: Final = '`README.md` has the formats, under "Measure it on your own documents".'
+MOST_BYTES: Final = 1 << 30
+"""Of one file, unpacked: it is held in memory."""
+_PIECE: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
 _KINDS: Final = {str: "text", int: "whole number", bool: "true or false", list: "list", dict: "object"}
 
@@ -93,15 +98,45 @@ def text_of(path: Path) -> str:
         UsageError: it cannot be read, or is no UTF-8.
     """
     try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if data.startswith(_GZIP) else data
+        data = bytes_of(path)
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise Place(path, f"line {line}").wrong("this is no UTF-8 text") from None
+
+
+def bytes_of(path: Path) -> bytes:
+    """Read a file, unpacked.
+
+    Raises:
+        UsageError: it cannot be read, is no regular file, or too large: a small file may unpack to any size.
+    """
+    try:
+        # A pipe put there does not make the open wait.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UsageError(f"{path} is no file.", hint=HINT)
+            packed = file.peek(len(_GZIP)).startswith(_GZIP)
+            data = _read(gzip.GzipFile(fileobj=file) if packed else file)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or "it is no whole gzip file"
         raise UsageError(f"{path} cannot be read: {reason}.") from error
+    if len(data) > MOST_BYTES:
+        raise too_large(path)
+    return data
+
+
+def too_large(path: Path) -> UsageError:
+    """Return the error that a file is larger than may be."""
+    return UsageError(f"{path} is too large: {MOST_BYTES >> 20} MiB, unpacked, are the most.", hint=HINT)
+
+
+def _read(file: IO[bytes] | gzip.GzipFile) -> bytes:
+    """Read to the end, or one piece further than may be."""
+    data = bytearray()
+    while len(data) <= MOST_BYTES and (piece := file.read(_PIECE)):
+        data += piece
+    return bytes(data)
 
 
 def lines_of(path: Path, text: str) -> Iterator[tuple[Place, str]]:

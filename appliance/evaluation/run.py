@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self, TypeVar, get_args
 
 from appliance.errors import ApplianceError, UsageError
-from appliance.evaluation import kinds
+from appliance.evaluation import kinds, places
 from appliance.evaluation.library import Library
 from appliance.evaluation.places import Place
 from appliance.evaluation.row import Row, measured
@@ -146,11 +146,7 @@ def read(path: Path) -> tuple[Header, tuple[Row, ...]]:
     Raises:
         UsageError: it is none, or cannot be read.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    return _parsed(path, data)
+    return _parsed(path, places.bytes_of(path))
 
 
 def ask(
@@ -201,6 +197,8 @@ def _resumed(descriptor: int, path: Path, header: Header) -> tuple[Row, ...]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise UsageError(f"Another process is writing {path}.", hint="Wait for its end.") from None
+    if os.fstat(descriptor).st_size > places.MOST_BYTES:
+        raise places.too_large(path)
     with open(descriptor, "rb", closefd=False) as file:
         data = file.read()
     whole = data[: data.rfind(b"\n") + 1]

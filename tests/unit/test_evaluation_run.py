@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import ApplianceError, UsageError
-from appliance.evaluation import report
+from appliance.evaluation import places, report
 from appliance.evaluation.library import Library
 from appliance.evaluation.report import Run
 from appliance.evaluation.row import Row, measured
@@ -344,6 +344,22 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
             pytest.fail("It went on.")
     with pytest.raises(UsageError, match="cannot be read"):
         read(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="is no file"):
+        read(tmp_path / "pipe")
+
+
+def test_what_is_larger_than_any_run_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.jsonl"
+    with opened(path) as run:
+        run.write(a_row(1))
+    before = path.read_bytes()
+    monkeypatch.setattr(places, "MOST_BYTES", 100)
+    for use in (lambda: opened(path).__enter__(), lambda: read(path)):
+        with pytest.raises(UsageError, match="too large"):
+            use()
+    assert path.read_bytes() == before
 
 
 def test_one_process_writes_a_run_at_a_time(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import UsageError
+from appliance.evaluation import places
 from appliance.evaluation.library import digest, of_files, of_vault, staged
 from appliance.evaluation.sets import Question, Source, load
 from appliance.ingest.parse.nursery import Nursery, parse_file
@@ -222,6 +225,26 @@ def test_what_is_no_set_is_refused(tmp_path: Path, beir: Path) -> None:
         assert said in caught.value.message
     with pytest.raises(UsageError, match="splits"):
         load(lines(tmp_path / "b.jsonl", {"question": "?"}), split="dev")
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "MOST_BYTES", 1 << 20)
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b"{" * (64 << 20)))
+    tracemalloc.start()
+    with pytest.raises(UsageError, match="too large: 1 MiB, unpacked"):
+        load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+def test_nobody_waits_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(UsageError, match="is no file"):
+        load(tmp_path / "pipe.jsonl")
 
 
 # Documents
