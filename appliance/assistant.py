@@ -299,6 +299,7 @@ class Assistant:
             models=self._models(writer),
             verdict=found.verdict,
             evidence=found.evidence,
+            searched_for=None if found.searched == question else found.searched,
         )
 
     def _models(self, writer: Generator | None) -> Models:

@@ -55,6 +55,11 @@ def answer(given: Answer, width: int, *, shown: Evidence | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def searched_for(given: Answer, width: int) -> str:
+    """Return what was searched for, "" where that is the question as it was asked."""
+    return _wrapped(clean_line(f"Searched for: {given.searched_for}"), width) if given.searched_for else ""
+
+
 def _nearest(given: Answer, width: int) -> list[str]:
     """Return where the nearest passages stand, and how near they come."""
     if not given.passages:
@@ -111,6 +116,7 @@ def answer_json(given: Answer) -> dict[str, Any]:
     """Return the object that `ask --json` prints."""
     return {
         "question": given.question,
+        "searched_for": given.searched_for,
         "answer": given.answer,
         "abstained": given.abstained,
         "citations": [_fields(item, "n document page heading quote supported") for item in given.citations],

@@ -230,7 +230,8 @@ class Verdict:
 class Answer:
     """The checked answer. `unsupported` holds the generated sentences that the check turned away.
 
-    An abstention has `abstained`, no citations, no evidence, and the nearest passages.
+    An abstention has `abstained`, no citations, no evidence, and the nearest passages. `searched_for` is what
+    was searched for where that is not the question as it was asked: misspelt words are mended.
     """
 
     question: str
@@ -244,6 +245,7 @@ class Answer:
     models: Models
     verdict: Verdict = Verdict()
     evidence: Evidence | None = None
+    searched_for: str | None = None
 
 
 # Events: the whole contract between the facade and every front end.

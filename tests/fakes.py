@@ -157,6 +157,7 @@ class FakeClient:
     draft: tuple[str, ...] = ("The shut-off ", "head is 42 m ", "at 2900 rpm [1].")
     unsupported: tuple[str, ...] = ()
     abstains: bool = False
+    searched_for: str | None = None
     mark: tuple[int, int] | None = None
     files: tuple[FileResult, ...] = (
         FileResult("/media/usb/a.pdf", "ok", 3, 12),
@@ -201,7 +202,8 @@ class FakeClient:
                 self._enter(f"delta {number}")
                 yield Delta(text)
         self._enter("answer")
-        yield Answered(fake_answer(question, shown, unsupported=self.unsupported, abstained=self.abstains))
+        given = fake_answer(question, shown, unsupported=self.unsupported, abstained=self.abstains)
+        yield Answered(replace(given, searched_for=self.searched_for))
 
     def add(self, paths: Sequence[Path]) -> Iterator[Event]:
         self._enter("add")

@@ -88,6 +88,8 @@ def _ask_one(client: Client, question: str, options: Options) -> Answer:
     else:
         print(render.answer(given, width, shown=shown), flush=True)
         narrate(render.timings(given.timings))
+    if said := render.searched_for(given, width):
+        narrate(said)
     return given
 
 

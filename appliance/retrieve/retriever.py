@@ -42,7 +42,8 @@ _WHOLE = 3
 class Retrieval:
     """What retrieval gave: `evidence` is None where the verdict says that too little speaks for an answer.
 
-    `telling` are for each passage the spans of its sentences that matter, the most telling first.
+    `telling` are for each passage the spans of its sentences that matter, the most telling first. `searched`
+    is the question as it was searched for.
     """
 
     passages: tuple[Passage, ...]
@@ -51,6 +52,7 @@ class Retrieval:
     timings: Timings
     signals: refusal.Signals
     telling: tuple[tuple[Span, ...], ...]
+    searched: str
 
     @property
     def near(self) -> float:
@@ -102,7 +104,7 @@ class Retriever:
             evidence = self._evidence(passages, index, readings, near)
         timings = replace(found.timings, read_ms=(time.perf_counter() - began) * 1000)
         telling = tuple((reading.span, *reading.others) if reading.relevance else () for reading in readings)
-        return Retrieval(passages, evidence, verdict, timings, seen, telling)
+        return Retrieval(passages, evidence, verdict, timings, seen, telling, found.question.text)
 
     def search(self, question: str, *, most: int) -> Candidates:
         """Return at most `most` passages that the searches find, unread."""

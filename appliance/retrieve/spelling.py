@@ -1,7 +1,8 @@
 """A question -> the same question with misspelt words mended from the words that the documents use.
 
 Only a word that no document holds, and that is no word of the language either, is taken for a slip of the
-keys; never an identifier, an abbreviation or what stands in quotes.
+keys; never an identifier, an abbreviation, a name (a capital inside a sentence) or what stands in quotes: an
+answer about another pump, or another person, would be wrong and look right.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _SHORTEST = 5
 """Letters below which a word has too many neighbours to guess which was meant."""
 _MOST = 3
 """Words mended in one question: each costs some four hundred look-ups."""
+_ENDS, _BETWEEN = ".!?:;", " \t\n\"“”'‘’(["
 _WORD = re.compile(r"(?<![\w\"“/.-])[A-Za-z]{5,24}(?![\w\"”/-]|\.\w)")
 
 
@@ -32,9 +34,20 @@ def mended(question: str, frequency: Frequency, known: Callable[[str], bool]) ->
 
 
 def _slips(question: str, frequency: Frequency, known: Callable[[str], bool]) -> Iterator[str]:
-    words = [word for word in dict.fromkeys(_WORD.findall(question)) if not word[1:].isupper()]
+    named = {found[0] for found in _WORD.finditer(question) if _is_name(question, found)}
+    words = [
+        word
+        for word in dict.fromkeys(_WORD.findall(question))
+        if word not in named and not word[1:].isupper()
+    ]
     held = frequency([word.lower() for word in words])
     return (word for word in words if not held[word.lower()] and not known(word.lower()))
+
+
+def _is_name(question: str, found: re.Match[str]) -> bool:
+    """Tell whether a word has its capital for itself, and not because a sentence begins with it."""
+    before = question[: found.start()].rstrip(_BETWEEN)
+    return found[0][0].isupper() and before != "" and before[-1] not in _ENDS
 
 
 def _meant(word: str, frequency: Frequency, known: Callable[[str], bool]) -> str | None:

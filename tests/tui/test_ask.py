@@ -71,6 +71,14 @@ async def test_unsupported_sentences_can_be_shown_and_hidden(stage) -> None:
         assert "It weighs 90 kg." not in on.shown()
 
 
+@pytest.mark.parametrize("abstains", [False, True])
+async def test_what_was_searched_for_instead_of_the_question_is_said(stage, abstains) -> None:
+    async with stage(FakeClient(searched_for="what is the head", abstains=abstains)) as on:
+        await on.ask()
+        await on.settle()
+        assert on.screen(Ask).answer_pane.text.endswith("\n\nSearched for: what is the head")
+
+
 async def test_the_words_that_answer_are_marked_inside_the_quote(stage) -> None:
     start = TEXT.index("42 m at 2900 rpm")
     async with stage(FakeClient(mark=(start, start + len("42 m")))) as on:

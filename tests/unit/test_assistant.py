@@ -112,6 +112,16 @@ def test_what_is_not_there_is_refused_without_evidence_or_words():
     assert found[-1].answer.citations == ()
 
 
+def test_the_answer_says_what_was_searched_for_where_a_word_was_mended(monkeypatch):
+    monkeypatch.setattr(FakeEncoder, "token_counts", lambda _, texts: [9 for _ in texts])  # it knows no word
+    assert answered(GREASE).searched_for is None
+    mended = answered(GREASE, "how often are the bearinsg greased")
+    assert (mended.question, mended.searched_for) == (
+        "how often are the bearinsg greased",
+        "how often are the bearings greased",
+    )
+
+
 def test_the_answer_says_how_near_it_was_and_where_its_words_stand():
     answer = answered(None)
     assert answer.verdict.near >= answer.verdict.needed > 0

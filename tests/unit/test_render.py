@@ -124,7 +124,7 @@ def test_the_contract_of_ask_json_holds() -> None:
     shown = render.answer_json(an_answer())
     assert (
         list(shown)
-        == "question answer abstained citations passages unsupported timings tokens models "
+        == "question searched_for answer abstained citations passages unsupported timings tokens models "
         "refusal evidence".split()
     )
     assert shown["refusal"] == {"level": "balanced", "near": 0.0, "needed": 0.0}
@@ -132,6 +132,15 @@ def test_the_contract_of_ask_json_holds() -> None:
     assert list(shown["citations"][0]) == "n document page heading quote supported".split()
     assert list(shown["passages"][0]) == "document page heading text score found_by".split()
     assert list(shown["models"]) == ["embedding", "reader", "generator"]
+
+
+def test_what_was_searched_for_is_told_where_it_is_not_what_was_asked() -> None:
+    assert render.searched_for(an_answer(), 80) == ""
+    mended = replace(an_answer(), searched_for=f"how is the pressure {HOSTILE}")
+    assert render.searched_for(mended, 80).startswith("Searched for: how is the pressure")
+    assert controls(render.searched_for(mended, 80)) == []
+    assert render.answer_json(mended)["searched_for"] == mended.searched_for
+    assert render.answer_json(an_answer())["searched_for"] is None
 
 
 def test_the_evidence_and_its_words_are_places_in_the_passages_text() -> None:

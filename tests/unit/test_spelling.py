@@ -28,8 +28,23 @@ def test_of_two_words_one_slip_away_the_commoner_is_meant():
     assert one_slip("presure") >= {"pressure", "presume"}
 
 
-def test_a_capital_stays():
-    assert asked("Thoraeu") == "Thoreau"
+@pytest.mark.parametrize(
+    ("question", "mended_to"),
+    [
+        ("Thoraeu", "Thoreau"),
+        ("“Thoraeu” is dead. Presure is high?", "“Thoraeu” is dead. Pressure is high?"),
+        ("(Presure at the valve)", "(Pressure at the valve)"),
+    ],
+)
+def test_a_capital_stays_where_a_sentence_begins(question, mended_to):
+    assert asked(question) == mended_to
+
+
+@pytest.mark.parametrize(
+    "question", ["who is Thoraeu?", "the Presure group", "Thoraeu or mr. Smith, that is Thoraeu"]
+)
+def test_a_name_inside_a_sentence_is_no_slip(question):
+    assert asked(question) == question
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,8 @@ class AnswerPane(Pane):
         """Show the checked answer; with `unsupported` also what failed the check."""
         self._draft = ""
         parts = [_abstention(answer) if answer.abstained else _marked(answer_text(answer))]
+        if answer.searched_for:
+            parts.append(clean.plain(f"\n\nSearched for: {answer.searched_for}", "dim"))
         if unsupported:
             parts.append(
                 Content.styled("\n\nNot supported by the passages, so not part of the answer:", "bold")
