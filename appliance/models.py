@@ -33,6 +33,8 @@ Kind = Literal["embedding", "reader", "generator"]
 
 CARD = "card.toml"
 _MOST_CARD_BYTES = 64 * 1024
+_LEAST_TOKENS = 128
+"""A question and its passage's headings may take three quarters of this."""
 _MOST_FILE_BYTES = 64 * 1024**3
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -372,6 +374,8 @@ def _check_reader(card: Card, where: str) -> None:
     """Check what decides whether a question is answered: a card must not answer everything by a NaN."""
     if card.calibration is None:
         return
+    if card.max_tokens < _LEAST_TOKENS:
+        raise UsageError(f"{where}: a reader with a max_tokens under {_LEAST_TOKENS} sees no passage.")
     values = asdict(card.calibration)
     heats = [value for name, value in values.items() if name.endswith("_temperature")]
     if not all(map(isfinite, values.values())) or min(heats) <= 0 or not 0 <= card.calibration.order <= 1:

@@ -150,7 +150,7 @@ def row(question: Sequence[int], head: Placed, text: Placed, most: int) -> Row:
     """Join [CLS] question [SEP] head text [SEP]; the text is cut at `most` tokens, the head before it."""
     second = len(question) + 2
     before = list(head.ids)[: most // 4]
-    body = list(text.ids)[: most - second - len(before) - 1]
+    body = list(text.ids)[: max(most - second - len(before) - 1, 0)]  # below 0 it would cut the end alone
     ids = [_CLS, *question, _SEP, *before, *body, _SEP]
     return Row(ids, second, second + len(before), text.places[: len(body)])
 

@@ -156,6 +156,15 @@ def test_a_passage_past_the_window_is_cut_and_never_overruns():
     assert graph.seen[0]["input_ids"][-1] == 102
 
 
+@pytest.mark.parametrize("most", range(70, 100))
+def test_a_question_and_headings_that_fill_the_window_leave_no_text_and_do_not_overrun(most):
+    each = row(
+        [7] * 64, Placed([8] * 40, [(0, 1)] * 40), Placed([9] * 90, [(n, n + 1) for n in range(90)]), most
+    )
+    assert len(each.ids) <= max(most, 64 + 2 + most // 4 + 1)
+    assert len(each.places) == max(most - 64 - 2 - most // 4 - 1, 0)
+
+
 def test_the_headings_are_seen_and_never_quoted():
     (found,) = read(Pointing(0), fake_passage(text=TEXT))  # the graph points at the heading
     assert found.span[0] >= 0

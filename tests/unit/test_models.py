@@ -32,7 +32,7 @@ def card_text(name="tiny", kind="reader", files=None, calibration=CALIBRATION, l
         "revision": "1",
         "licence": "Apache-2.0",
         "quantization": "none",
-        "max_tokens": 64,
+        "max_tokens": 128,
     } | other
     lines = [f"{key} = {value!r}" for key, value in values.items() if value is not None]
     lines += [calibration]
@@ -111,7 +111,7 @@ def test_a_readers_calibration_comes_back():
 
 def test_a_card_comes_back_as_it_was_written():
     card = models.parse_card(card_text().encode())
-    assert (card.name, card.kind, card.max_tokens, card.dimensions) == ("tiny", "reader", 64, 0)
+    assert (card.name, card.kind, card.max_tokens, card.dimensions) == ("tiny", "reader", 128, 0)
     assert card.file("notes.txt").bytes == len(TEXT)
     with pytest.raises(ModelMissing):
         card.file("other.txt")
@@ -127,6 +127,7 @@ def test_a_card_comes_back_as_it_was_written():
         ({"max_tokens": True}, "max_tokens must be a int"),
         ({"max_tokens": 0}, "max_tokens is empty or out of range"),
         ({"max_tokens": 1 << 40}, "max_tokens is empty or out of range"),
+        ({"max_tokens": 127}, "a max_tokens under 128"),
         ({"template": "chatml"}, "has no template"),
         ({"name": "../tiny"}, "lower-case"),
         ({"name": "Tiny"}, "lower-case"),
