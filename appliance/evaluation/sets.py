@@ -13,6 +13,7 @@ out in silence.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,18 @@ from appliance.evaluation.places import HINT, Named, Place, lines_of, object_of,
 
 Kind = Literal["beir", "squad", "jsonl"]
 _DEFAULT_SPLITS: Final = ("dev", "test")
-_JUDGEMENT: Final = "a judgement is a question, a document and a whole number, parted by tabs"
+_LAYOUTS: Final = ("qrels*.tsv", "qrels*.tsv.gz", "qrels/*.tsv", "qrels/*.tsv.gz")
+_COLUMNS: Final = tuple(
+    [question, document, grade]
+    for question in ("query-id", "qid", "query", "question")
+    for document in ("corpus-id", "doc-id", "docid", "document")
+    for grade in ("score", "grade", "relevance", "label")
+)
+"""What a first line may be that names them; any other that is no judgement is a mistake."""
+_GRADE: Final = re.compile(r"-?[0-9]{1,9}")
+_JUDGEMENT: Final = (
+    "a judgement is a question, a document and a whole number of at most 9 digits, parted by tabs"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +188,16 @@ def _beir(folder: Path, split: str | None) -> QuestionSet:
 
 
 def _judgements(folder: Path, split: str | None) -> tuple[str, Path]:
-    """Return the name and the file of the split wanted: dev, else test, else the only one."""
-    files = sorted((*folder.glob("qrels*.tsv"), *folder.glob("qrels/*.tsv")))
-    splits = {file.stem.removeprefix("qrels").strip("_-.") or "all": file for file in files}
+    """Return the name and the file of the split wanted: dev, else test, else the only one.
+
+    Raises:
+        UsageError: there is none of that name, or two files for one.
+    """
+    splits: dict[str, Path] = {}
+    for file in sorted(file for layout in _LAYOUTS for file in folder.glob(layout)):
+        name = file.name.partition(".tsv")[0].removeprefix("qrels").strip("_-.") or "all"
+        if (other := splits.setdefault(name, file)) != file:
+            raise UsageError(f"{other} and {file} are both the split {name!r}.", hint="Leave one of them.")
     if not splits:
         raise UsageError(
             f"{folder} is no question set: it has neither qrels*.tsv nor qrels/*.tsv.", hint=HINT
@@ -195,10 +214,9 @@ def _grades(path: Path, text: str, questions: Named[Question]) -> dict[str, dict
     grades: dict[str, dict[str, int]] = {}
     for number, (place, line) in enumerate(lines_of(path, text)):
         cells = line.split("\t")
-        whole = cells[-1].strip().removeprefix("-").isdecimal()
-        if not number and len(cells) == 3 and not whole:
-            continue  # the names of the columns
-        if len(cells) != 3 or not whole:
+        if not number and [cell.strip().lower().replace("_", "-") for cell in cells] in _COLUMNS:
+            continue
+        if len(cells) != 3 or not _GRADE.fullmatch(cells[-1].strip()):
             raise place.wrong(_JUDGEMENT)
         question, document, grade = cells[0], cells[1], int(cells[2])
         if question not in questions:

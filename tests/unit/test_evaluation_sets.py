@@ -99,6 +99,27 @@ def test_without_a_usual_name_the_only_judgements_are_taken_and_of_several_one_m
     assert load(beir).split == "all"
 
 
+def packed(path: Path) -> Path:
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    return path
+
+
+def test_judgements_may_be_packed_in_both_layouts(beir: Path) -> None:
+    plain = {split: load(beir, split=split) for split in ("dev", "test")}
+    packed(beir / "qrels_dev.tsv")
+    packed(beir / "qrels" / "test.tsv")
+    assert {split: load(beir, split=split) for split in ("dev", "test")} == plain
+    assert load(beir) == plain["dev"]
+
+
+@pytest.mark.parametrize("other", ["qrels/dev.tsv", "qrels-dev.tsv", "qrels_dev.tsv.gz", "qrels/dev.tsv.gz"])
+def test_two_files_of_judgements_for_one_split_are_refused(beir: Path, other: str) -> None:
+    (beir / other).write_bytes((beir / "qrels_dev.tsv").read_bytes())
+    with pytest.raises(UsageError, match="are both the split 'dev'"):
+        load(beir)
+
+
 def test_a_squad_file_is_read_with_its_articles(tmp_path: Path) -> None:
     found = load(squad(tmp_path / "squad.json.gz", ARTICLE))
     assert found.graded
@@ -178,6 +199,9 @@ def test_a_malformed_line_is_named(tmp_path: Path, row: Any, said: str) -> None:
         ("q1 0 d1 1", "line 2: a judgement is"),
         ("q1\td1\tmuch", "line 2: a judgement is"),
         ("q1\td1", "line 2: a judgement is"),
+        ("q1\td1\t1234567890", "line 2: a judgement is"),
+        ("q1\td1\t" + "9" * 5000, "line 2: a judgement is"),
+        ("q1\td1\t\u0663", "line 2: a judgement is"),
         ("q9\td1\t1", "line 2: there is no question 'q9'"),
         ("q1\td1\t1\nq1\td1\t2", "line 3: 'd1' was judged otherwise before"),
     ],
@@ -187,6 +211,21 @@ def test_a_malformed_judgement_is_named(beir: Path, row: str, said: str) -> None
     with pytest.raises(UsageError) as caught:
         load(beir)
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize("first", ["q1\td1\tmuch", "q1\td1\t1.0", "q1\td1\t"])
+def test_a_malformed_first_judgement_is_no_line_of_names(beir: Path, first: str) -> None:
+    lines(beir / "qrels_dev.tsv", first, "q2\td2\t1")
+    with pytest.raises(UsageError, match="line 1: a judgement is"):
+        load(beir)
+
+
+@pytest.mark.parametrize(
+    "names", ["query-id\tcorpus-id\tscore", "Query_ID\tcorpus_id\tscore", "question\tdocument\tgrade"]
+)
+def test_a_first_line_may_name_the_columns(beir: Path, names: str) -> None:
+    lines(beir / "qrels_dev.tsv", names, "q2\td2\t1")
+    assert [each.id for each in load(beir).questions] == ["q2"]
 
 
 @pytest.mark.parametrize(
