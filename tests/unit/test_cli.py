@@ -25,10 +25,12 @@ from appliance.cli.asking import first_line, ways
 from appliance.cli.output import followed, print_json
 from appliance.config import Config
 from appliance.errors import UsageError
+from appliance.models import parse_card
 from appliance.secret import Secret
 from appliance.types import Checking, Document
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def commands(
@@ -59,6 +61,13 @@ def test_every_option_stands_in_the_readme(name: str) -> None:
             if option.startswith("--") and option != "--help":
                 shown = re.search(rf"[` ]{option}[` ]", README)  # alone, or in the row of its command
                 assert shown, option
+
+
+def test_the_threshold_in_the_readme_is_that_of_the_card() -> None:
+    settings = Config(home=Path("/nowhere"))
+    card = parse_card((ROOT / "models" / f"{settings.reader}.toml").read_bytes())
+    (threshold,) = (entry.threshold for entry in card.refusal if entry.level == settings.refusal)
+    assert re.findall(r"(\w+) asks for ([\d.]+)", README) == [(settings.refusal, f"{threshold:.2f}")]
 
 
 def test_no_secret_can_be_given_on_the_command_line_or_in_the_environment() -> None:

@@ -61,7 +61,8 @@ def test_both_sandboxes_are_probed(settings: Config, machine: Machine) -> None:
 
 
 def test_the_levels_of_refusal_are_told_with_their_rates(settings: Config, tmp_path: Path) -> None:
-    found = [check for check in models_report(settings).checks if check.name.startswith("refusal ")]
+    sentences = replace(settings, reader="")
+    found = [check for check in models_report(sentences).checks if check.name.startswith("refusal ")]
     assert [check.name for check in found] == ["refusal strict", "refusal balanced", "refusal open"]
     assert [check.detail.endswith("(chosen)") for check in found] == [False, True, False]
     assert all("of the questions about another subject" in check.detail for check in found)
