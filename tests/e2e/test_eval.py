@@ -231,6 +231,9 @@ def test_two_runs_of_the_same_documents_do_not_meet(somebody: Person, beir: Path
 
 
 def test_ctrl_c_stops_a_run_and_one_without_a_file_leaves_nothing(somebody: Person, beir: Path) -> None:
+    many = [{"_id": f"q-{n}", "text": f"How much water does pump {n} deliver?"} for n in range(2000)]
+    written(beir / "queries.jsonl", many)  # no machine answers them all before the signal comes
+    (beir / "qrels.tsv").write_text("".join(f"q-{n}\tpump\t1\n" for n in range(2000)))
     with subprocess.Popen(
         [*COMMAND, "eval", str(beir)],
         env=somebody.environment,
@@ -242,8 +245,8 @@ def test_ctrl_c_stops_a_run_and_one_without_a_file_leaves_nothing(somebody: Pers
         running.stderr.readline()  # "Added": the questions come next
         running.send_signal(signal.SIGINT)
         said = running.stderr.read()
-    assert running.returncode in (130, 0)  # 0 where the answers were quicker than the signal
-    assert "Stopped." in said or running.returncode == 0
+    assert running.returncode == 130
+    assert "Stopped." in said
     assert left_behind(somebody.home) == []
 
 
