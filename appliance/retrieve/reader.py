@@ -89,7 +89,7 @@ class Reader(Protocol):
 
     @property
     def depth(self) -> int:
-        """Return how many passages it wants to read; those shown are given to it in any case."""
+        """Return how many of the passages found it reads, the first ones; 0: as many as are shown."""
 
     @property
     def calibration(self) -> Calibration:
