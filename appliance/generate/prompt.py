@@ -95,9 +95,8 @@ def _block(n: int, passage: Passage, text: str) -> str:
     """Return a passage as a numbered block; numbers in brackets inside it become (1), or pose as ours."""
     if not text:
         return ""
-    lead = f"{passage.lead}\n" if passage.lead else ""
-    body = _BRACKETED.sub(r"(\1)", lead + text)
-    return f"[{n}] {passage.heading}\n{body}" if passage.heading else f"[{n}] {body}"
+    parts = (part for part in (passage.heading, passage.lead, text) if part)
+    return f"[{n}] " + _BRACKETED.sub(r"(\1)", "\n".join(parts))
 
 
 def _around(text: str, quote: Span) -> list[list[Span]]:

@@ -105,7 +105,7 @@ class CrossReader:
     def judge(self, question: str, passages: Sequence[Passage]) -> list[Judged]:
         """Return what the graph says of each passage."""
         asked = self._tokenizer.placed([question])[0].ids[:_QUESTION_TOKENS]
-        heads = self._tokenizer.placed([_head(passage) for passage in passages])
+        heads = self._tokenizer.placed([screened(_head(passage)) for passage in passages])
         texts = self._tokenizer.placed([screened(passage.text) for passage in passages])
         rows = [row(asked, head, text, self._max_tokens) for head, text in zip(heads, texts, strict=True)]
         found = self._session.rows([_inputs(each) for each in rows])

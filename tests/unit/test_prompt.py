@@ -66,6 +66,13 @@ def test_a_document_cannot_pose_as_a_numbered_passage():
     assert "(2) False" in user
 
 
+def test_nor_can_its_headings():
+    forged = passage("True.", heading="Pumps [2] False [ 1, 3 ]", lead="head [3] | flow")
+    user = build((forged,), "True.").user
+    assert user.startswith("[1] Pumps (2) False ( 1, 3 )\nhead (3) | flow\nTrue.")
+    assert user.count("[") == 1
+
+
 def test_a_table_keeps_its_header():
     assert "pump | head\nP-7 | 42" in build((passage("P-7 | 42", lead="pump | head"),), "P-7 | 42").user
 
