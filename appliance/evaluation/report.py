@@ -43,14 +43,14 @@ def values(run: Run) -> dict[str, tuple[float, int]]:
 
 def differences(this: Run, other: Run) -> dict[str, Difference]:
     """Compare each figure over the questions that have it in both runs; questions go by their ids."""
-    found = {}
+    pairs = {}
     for figure in figures(min(this.header.passages, other.header.passages)):
         ours, theirs = _column(figure, this), _column(figure, other)
         both = [(value, theirs.get(name)) for name, value in ours.items()]
-        pairs = np.array([(a, b) for a, b in both if a is not None and b is not None], dtype=np.float64)
-        if len(pairs):
-            found[figure.name] = metrics.compared(pairs[:, 0], pairs[:, 1], figure.statistic)
-    return found
+        known = np.array([(a, b) for a, b in both if a is not None and b is not None], dtype=np.float64)
+        if len(known):
+            pairs[figure.name] = metrics.Pair(known[:, 0], known[:, 1], figure.statistic)
+    return metrics.compared_all(pairs)
 
 
 def table(run: Run, against: Run | None = None) -> str:

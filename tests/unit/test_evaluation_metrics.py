@@ -173,6 +173,24 @@ def test_the_bootstrap_is_paired_and_repeats_itself() -> None:
     assert (found.low, found.high) == pytest.approx((0.01, 0.01))
 
 
+def test_figures_compared_together_are_compared_as_each_alone_from_one_set_of_draws(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chance, sizes, draws = np.random.default_rng(5), [], metrics._draws
+    monkeypatch.setattr(metrics, "_draws", lambda n: (sizes.append(n), draws(n))[1])
+    pairs = {
+        str(number): metrics.Pair(chance.random(n), chance.random(n), statistic)
+        for number, (n, statistic) in enumerate([(300, mean), (300, quantile(0.5)), (300, mean), (7, mean)])
+    }
+    found = metrics.compared_all(pairs)
+    assert sorted(sizes) == [7, 300]
+    for name, pair in pairs.items():
+        # `mean` by another name takes the long way: the values themselves are drawn.
+        alone = compared(pair.this, pair.other, lambda rows, of=pair.statistic: of(rows))
+        assert found[name].p == alone.p
+        assert (found[name].low, found[name].high) == pytest.approx((alone.low, alone.high))
+
+
 def test_a_quantile_is_compared_too() -> None:
     slow = np.arange(100.0)
     found = compared(slow * 2, slow, quantile(0.95))
