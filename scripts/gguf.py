@@ -10,23 +10,31 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import UsageError
 
 MAGIC = b"GGUF"
 VERSION = 3
 ALIGNMENT = 32
 F32, F16, Q4_0, Q4_1, Q8_0, IQ4_NL, BF16 = 0, 1, 2, 3, 8, 20, 30
-# type -> (elements in a block, bytes of a block).
-BLOCKS = {
-    F32: (1, 4),
-    F16: (1, 2),
-    Q4_0: (32, 18),
-    Q4_1: (32, 20),
-    Q8_0: (32, 34),
-    IQ4_NL: (32, 18),
-    BF16: (1, 2),
-}
+# type -> (name, elements in a block, bytes of a block), as ggml_get_type_traits tells them.
+TYPES = {
+    F32: ("F32", 1, 4), F16: ("F16", 1, 2), BF16: ("BF16", 1, 2),
+    Q4_0: ("Q4_0", 32, 18), Q4_1: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24),
+    Q8_0: ("Q8_0", 32, 34), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74),
+    18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50), IQ4_NL: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110),
+    22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136), 29: ("IQ1_M", 256, 56), 34: ("TQ1_0", 256, 54),
+    35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
+    42: ("Q2_0", 64, 18),
+}  # fmt: skip
+EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
+TABLES = frozenset({EMBEDDING, OUTPUT})
+BY_NAME = {name: kind for kind, (name, _, _) in TYPES.items()}
 _VALUE_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
+_SAFE = "Nothing was written."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,12 @@ class Model:
     tensors: tuple[Tensor, ...]
 
 
+def size_of(shape: Sequence[int], kind: int) -> int:
+    """Return the bytes of a tensor of that shape and type."""
+    _, block, size = TYPES[kind]
+    return math.prod(shape) // block * size
+
+
 def number(value: int) -> bytes:
     """Encode a metadata value of type uint32."""
     return struct.pack("<II", 4, value)
@@ -56,7 +70,8 @@ def parse(data: bytes) -> Model:
     """Read a file.
 
     Raises:
-        ValueError: it is no GGUF file of version 3, or has a tensor type this factory does not know.
+        ValueError: it is no GGUF file of version 3, is cut short, or has a tensor of an unknown type.
+        struct.error: it ends inside its header.
     """
     magic, version, tensors, pairs = struct.unpack_from("<4sIQQ", data)
     if (magic, version) != (MAGIC, VERSION):
@@ -73,6 +88,21 @@ def parse(data: bytes) -> Model:
         entries.append(entry)
     view = memoryview(data)[_aligned(at) :]
     return Model(found, tuple(_tensor(view, *entry) for entry in entries))
+
+
+def read(path: Path) -> Model:
+    """Read the file at `path`.
+
+    Raises:
+        UsageError: it is not there, no GGUF file, or one that this factory does not know.
+    """
+    try:
+        return parse(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path.name} cannot be read: {error.strerror}.", hint=_SAFE) from error
+    except (ValueError, KeyError, struct.error) as error:
+        reason = str(error) if type(error) is ValueError else "This is no whole GGUF file of version 3."
+        raise UsageError(f"{path.name}: {reason}", hint=f"{_SAFE} Give a file ending in .gguf.") from error
 
 
 def serialize(model: Model) -> bytes:
@@ -132,7 +162,9 @@ def _entry(data: bytes, at: int) -> tuple[tuple[str, tuple[int, ...], int, int],
 
 
 def _tensor(view: memoryview, name: str, shape: tuple[int, ...], kind: int, offset: int) -> Tensor:
-    if kind not in BLOCKS:
+    if kind not in TYPES:
         raise ValueError(f"The tensor {name} is of type {kind}, which this factory does not know.")
-    block, size = BLOCKS[kind]
-    return Tensor(name, shape, kind, view[offset : offset + math.prod(shape) // block * size])
+    size = size_of(shape, kind)
+    if offset + size > len(view):
+        raise ValueError(f"The tensor {name} ends after the end of the file.")
+    return Tensor(name, shape, kind, view[offset : offset + size])

@@ -1,10 +1,14 @@
-"""A published GGUF -> the shipped 4-bit one, through float: the same bytes on every machine.
+"""A GGUF -> the same model in another type, through float; without options the shipped one, byte for byte.
 
-IQ4_NL, and a quantizer of our own for it. llama.cpp's sums in C may be contracted or reordered by another
-compiler or processor, and then the hash on the card would hold on one kind of machine only; numpy's
-elementwise float32 is the same everywhere. Ours also tries the negative scale, which halves what the
-lopsided grid loses: KL to the source .15 instead of .18 (models/README.md).
+    python -m scripts.quantize SOURCE TARGET [--type NAME] [--embedding TYPE] [--output TYPE]
+                               [--importance FILE] [--scale best|largest] [--by ours|llama.cpp]
 
+F32, F16, BF16, Q8_0, Q4_0 and IQ4_NL are ours (scripts/blocks.py): the same bytes on every machine, and
+nearer to the source than llama.cpp's, for the scales of a 4-bit block are searched wider, the negative ones
+too. Every other type llama.cpp writes itself (scripts/llamacpp.py).
+
+The word tables take eight bits where the matrices take four. --importance (scripts/importance.py) weighs each
+column's error in the 4-bit types. What became of each tensor stands on stderr, read back from the file.
 The file's chat template is left out: it is a program, and the appliance has its own (CVE-2024-34359).
 """
 
@@ -14,183 +18,261 @@ import argparse
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+import sys
+import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
-from appliance import durable
-from scripts import gguf
+from appliance import durable, headers
+from appliance.errors import ApplianceError, ModelMismatch, UsageError
+from scripts import blocks, gguf, llamacpp, sizes
+from scripts.blocks import BLOCK, Bytes, Float, Scale
 from scripts.gguf import Model, Tensor
 
-Float = npt.NDArray[np.float32]
-Bytes = npt.NDArray[np.uint8]
-
-BLOCK = 32
-# The 16 values of IQ4_NL, in units of a block's scale (ggml-common.h, kvalues_iq4nl).
-GRID = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)
-# The scales tried: the block's largest weight lands near one end of the grid or near the other.
-ANCHORS = tuple(float(end + shift) for end in (-127, 113) for shift in range(-20, 21, 4))
-_TINY = np.float32(1e-30)
-# Index of the grid's nearest value, for every half step from -128 on.
-_HALVES = (np.arange(-256, 256) + 0.5) / 2
-_NEAREST = np.abs(_HALVES[:, None] - GRID[None, :]).argmin(axis=1).astype(np.uint8)
+SAFE = "Nothing was written."
+# Our types -> the number of the file type that is made of them (llama.h, LLAMA_FTYPE_*).
+OURS = {gguf.F32: 0, gguf.F16: 1, gguf.BF16: 32, gguf.Q8_0: 7, gguf.Q4_0: 2, gguf.IQ4_NL: 25}
+FOUR_BITS = {gguf.Q4_0: blocks.q4_0, gguf.IQ4_NL: blocks.iq4_nl}
+_OTHERS = {gguf.F32: blocks.f32, gguf.F16: blocks.f16, gguf.BF16: blocks.bf16, gguf.Q8_0: blocks.q8_0}
 # Blocks worked on at a time: their arrays stay in the second-level cache.
-STEP = 4096
-_FILE_TYPE_IQ4_NL = 25
-_TABLES = frozenset({"token_embd.weight", "output.weight"})
+_STEP = 4096
 _DROPPED = frozenset({"tokenizer.chat_template"})
+# A column whose input was never seen counts this share of the mean one: its weights are not free.
+_LEAST = np.float32(1e-3)
+_MOST = np.float32(65504)  # the largest float16, which holds the scales
 
 
-def quantize(model: Model, *, threads: int) -> Model:
-    """Return the model with every weight matrix in IQ4_NL and the word tables in Q8_0."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the matrices, the word table and the output become: tensor types of `OURS`.
+
+    `importance`: the mean square of each input column by the tensor's name, shape (width,).
+    """
+
+    matrices: int = gguf.IQ4_NL
+    embedding: int = gguf.Q8_0
+    output: int = gguf.Q8_0
+    scale: Scale = "best"
+    importance: Mapping[str, Float] = field(default_factory=dict)
+
+    def kind(self, name: str) -> int:
+        """Return what the tensor becomes."""
+        return {gguf.EMBEDDING: self.embedding, gguf.OUTPUT: self.output}.get(name, self.matrices)
+
+
+SHIPPED = Plan()
+
+
+def quantize(model: Model, *, threads: int, plan: Plan = SHIPPED) -> Model:
+    """Return the model with its weight matrices and word tables in the types of `plan`.
+
+    Raises:
+        UsageError: a tensor cannot be read, or holds what no type can.
+    """
     with ThreadPoolExecutor(threads) as pool:
-        tensors = tuple(pool.map(_quantized, model.tensors))
-    pairs = {key: value for key, value in model.pairs.items() if key not in _DROPPED}
-    pairs["general.file_type"] = gguf.number(_FILE_TYPE_IQ4_NL)
+        tensors = tuple(pool.map(lambda tensor: _quantized(tensor, plan), model.tensors))
+    pairs = dict(_kept(model.pairs))
+    pairs["general.file_type"] = gguf.number(OURS[plan.matrices])
     return Model(pairs, tensors)
 
 
-def _quantized(tensor: Tensor) -> Tensor:
-    if len(tensor.shape) < 2 or tensor.shape[0] % BLOCK:
+def _kept(pairs: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {key: value for key, value in pairs.items() if key not in _DROPPED}
+
+
+def _quantized(tensor: Tensor, plan: Plan) -> Tensor:
+    kind = plan.kind(tensor.name)
+    if len(tensor.shape) < 2 or tensor.shape[0] % BLOCK or tensor.kind == kind:
         return tensor
-    if tensor.name in _TABLES:
-        if tensor.kind == gguf.Q8_0:
-            return tensor
-        return replace(tensor, kind=gguf.Q8_0, data=_by_steps(tensor, q8_0))
-    return replace(tensor, kind=gguf.IQ4_NL, data=_by_steps(tensor, iq4_nl))
+    if tensor.kind not in blocks.READS:
+        name = gguf.TYPES[tensor.kind][0]
+        raise UsageError(f"{tensor.name} is {name}, which only llama.cpp reads.", hint=f"{SAFE} Use F16.")
+    weights = blocks.to_float(tensor)
+    if not (np.abs(weights) <= _MOST).all():
+        raise UsageError(f"{tensor.name} holds a weight that is no number or too large.", hint=SAFE)
+    importance = _columns(plan.importance[tensor.name]) if tensor.name in plan.importance else None
+    data = b"".join(
+        _packed(weights[:, at : at + _STEP], kind, at=at, plan=plan, importance=importance).tobytes()
+        for at in range(0, weights.shape[1], _STEP)
+    )
+    return replace(tensor, kind=kind, data=data)
 
 
-def _by_steps(tensor: Tensor, pack: Callable[[Float], Bytes]) -> bytes:
-    weights = to_float(tensor)
-    steps = range(0, weights.shape[1], STEP)
-    return b"".join(pack(np.ascontiguousarray(weights[:, at : at + STEP])).tobytes() for at in steps)
+def _columns(importance: Float) -> Float:
+    """Return the importances of one row's blocks in columns, shape (32, width / 32), none of them nothing."""
+    mean = importance.mean(dtype=np.float32) or np.float32(1)
+    return (np.maximum(importance / mean, _LEAST)).astype(np.float32).reshape(-1, BLOCK).T
 
 
-def to_float(tensor: Tensor) -> Float:
-    """Return the weights as blocks in columns, shape (32, blocks)."""
-    return _TO_FLOAT[tensor.kind](np.frombuffer(tensor.data, np.uint8))
+def _packed(weights: Float, kind: int, *, at: int, plan: Plan, importance: Float | None) -> Bytes:
+    """Quantize the blocks from the tensor's block `at` on."""
+    weights = np.ascontiguousarray(weights)
+    if kind not in FOUR_BITS:
+        return _OTHERS[kind](weights)
+    if importance is not None:
+        importance = importance[:, np.arange(at, at + weights.shape[1]) % importance.shape[1]]
+    return FOUR_BITS[kind](weights, scale=plan.scale, importance=importance)
 
 
-def iq4_nl(weights: Float) -> Bytes:
-    """Quantize blocks in columns, shape (32, n), to the bytes of IQ4_NL, shape (n, 18).
+def read_importance(path: Path, model: Model) -> dict[str, Float]:
+    """Read what scripts/importance.py wrote, and hold it against the model.
 
-    Of the scales tried, each block takes the one with the least squared error.
+    Raises:
+        UsageError: it is no such file, or of another model.
     """
-    scale = _best_scale(weights).astype(np.float16)
-    codes = nearest(weights / _nonzero(scale.astype(np.float32)))
-    packed = np.empty((weights.shape[1], 18), np.uint8)
-    packed[:, :2] = scale[:, None].view(np.uint8)
-    packed[:, 2:] = (codes[:16] | codes[16:] << 4).T
-    return packed
+    try:
+        found = {name: np.ascontiguousarray(values, np.float32) for name, values in load_file(path).items()}
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UsageError(f"{path.name} is no importance matrix: {error}", hint=SAFE) from error
+    widths = {tensor.name: tensor.shape[0] for tensor in model.tensors}
+    for name, values in found.items():
+        if values.shape != (widths.get(name),) or not np.isfinite(values).all() or (values < 0).any():
+            raise UsageError(
+                f"The importance of {name} has shape {values.shape}, the model's {widths.get(name)} columns;"
+                " every entry must be a number from 0 up.",
+                hint=f"{SAFE} Make the file from this model: python -m scripts.importance.",
+            )
+    return found
 
 
-def _best_scale(weights: Float) -> Float:
-    """Return a scale a block, shape (n,).
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for: names of types as typed, upper case."""
 
-    For given codes q the best scale is sum(xq)/sum(qq), and it explains sum(xq)^2/sum(qq) of the energy.
-    Sums run along the first axis, row after row: their order, and so their rounding, is fixed.
+    type: str
+    embedding: str | None = None
+    output: str | None = None
+    scale: Scale = "best"
+    by: Literal["ours", "llama.cpp"] | None = None
+    importance: Path | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Tell whether our own quantizers do it: where they can, unless the order says otherwise."""
+        names = {self.type, self.embedding or self.type, self.output or self.type}
+        can = names <= {gguf.TYPES[kind][0] for kind in OURS}
+        if self.by == "ours" and not can:
+            raise UsageError(f"Ours are only {', '.join(gguf.TYPES[kind][0] for kind in OURS)}.", hint=SAFE)
+        return can and self.by != "llama.cpp"
+
+
+def check(order: Order, model: Model) -> None:
+    """Refuse what no quantizer can do.
+
+    Raises:
+        UsageError: a name is unknown, or there is no output of its own; the message lists the names.
     """
-    largest = np.take_along_axis(weights, np.abs(weights).argmax(axis=0)[None], axis=0)[0]
-    largest = _nonzero(largest)
-    best = np.zeros_like(largest)
-    scale = np.zeros_like(largest)
-    for anchor in ANCHORS:
-        values = GRID[nearest(weights * (np.float32(anchor) / largest))]
-        product, energy = (values * weights).sum(axis=0), np.maximum((values * values).sum(axis=0), _TINY)
-        explained = product * product / energy
-        better = explained > best
-        best = np.where(better, explained, best)
-        scale = np.where(better, product / energy, scale)
-    return scale
+    if order.type not in {*llamacpp.file_types(), "F32"}:
+        raise UsageError(f"There is no type {order.type}; {_known_files()}", hint=SAFE)
+    for name in (order.embedding, order.output):
+        if name is not None and name not in gguf.BY_NAME:
+            raise UsageError(
+                f"There is no tensor type {name}; there are: {', '.join(gguf.BY_NAME)}.", hint=SAFE
+            )
+    if order.output and gguf.OUTPUT not in {tensor.name for tensor in model.tensors}:
+        raise UsageError(
+            "This model has no output.weight: its word table is also its output.",
+            hint=f"{SAFE} Choose the type of both with --embedding.",
+        )
 
 
-def nearest(values: Float) -> Bytes:
-    """Return the index of the grid's value nearest to each of `values`."""
-    halves = np.clip(np.floor(values * np.float32(2)), -256, 255).astype(np.int16)
-    codes: Bytes = _NEAREST[halves + 256]
-    return codes
+def _known_files() -> str:
+    return f"there are: F32, {', '.join(llamacpp.file_types())}."
 
 
-def q8_0(weights: Float) -> Bytes:
-    """Quantize blocks in columns, shape (32, n), to the bytes of Q8_0, shape (n, 34)."""
-    scale = (np.abs(weights).max(axis=0) / np.float32(127)).astype(np.float16)
-    codes = np.clip(np.rint(weights / _nonzero(scale.astype(np.float32))), -127, 127).astype(np.int8)
-    packed = np.empty((weights.shape[1], 34), np.uint8)
-    packed[:, :2] = scale[:, None].view(np.uint8)
-    packed[:, 2:] = codes.T.view(np.uint8)
-    return packed
+def make(source: Path, folder: Path, order: Order, *, threads: int) -> bytes:
+    """Return the bytes of the file that was ordered; `folder` is where llama.cpp may write meanwhile.
+
+    Raises:
+        UsageError: source, importance or order will not do.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder} to write to.", hint=SAFE)
+    model = gguf.read(source)
+    check(order, model)
+    importance = read_importance(order.importance, model) if order.importance else {}
+    if order.ours:
+        return gguf.serialize(quantize(model, threads=threads, plan=_plan(order, importance)))
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".quantize-") as scratch:
+        made = Path(scratch) / "made.gguf"
+        llamacpp.quantize(
+            source,
+            made,
+            file_type=(llamacpp.file_types() | {"F32": 0})[order.type],
+            threads=threads,
+            embedding=gguf.BY_NAME[order.embedding] if order.embedding else None,
+            output=gguf.BY_NAME[order.output] if order.output else None,
+            importance=importance,
+        )
+        written = gguf.read(made)
+        return gguf.serialize(replace(written, pairs=_kept(written.pairs)))
 
 
-def _nonzero(values: Float) -> Float:
-    return np.where(np.abs(values) < _TINY, np.float32(1), values)
+def _plan(order: Order, importance: Mapping[str, Float]) -> Plan:
+    matrices = gguf.BY_NAME[order.type]
+    table = gguf.Q8_0 if matrices in FOUR_BITS else matrices
+    return Plan(
+        matrices,
+        gguf.BY_NAME[order.embedding] if order.embedding else table,
+        gguf.BY_NAME[order.output] if order.output else table,
+        order.scale,
+        importance,
+    )
 
 
-def _half(raw: Bytes) -> Float:
-    """Read one float16 a block from bytes of shape (n, 2)."""
-    scales: Float = np.ascontiguousarray(raw).view(np.float16).astype(np.float32)[:, 0]
-    return scales
-
-
-def _nibbles(raw: Bytes) -> Float:
-    return np.concatenate([raw & 15, raw >> 4], axis=1).T.astype(np.float32)
-
-
-def _from_q4_0(raw: Bytes) -> Float:
-    blocks = raw.reshape(-1, 18)
-    return (_nibbles(blocks[:, 2:]) - np.float32(8)) * _half(blocks[:, :2])
-
-
-def _from_q4_1(raw: Bytes) -> Float:
-    blocks = raw.reshape(-1, 20)
-    return _nibbles(blocks[:, 4:]) * _half(blocks[:, :2]) + _half(blocks[:, 2:4])
-
-
-def _from_q8_0(raw: Bytes) -> Float:
-    blocks = raw.reshape(-1, 34)
-    return blocks[:, 2:].view(np.int8).T.astype(np.float32) * _half(blocks[:, :2])
-
-
-def from_iq4_nl(raw: Bytes) -> Float:
-    """Return the weights of IQ4_NL's bytes as blocks in columns, shape (32, blocks)."""
-    blocks = raw.reshape(-1, 18)
-    codes = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], axis=1).T
-    values: Float = GRID[codes] * _half(blocks[:, :2])
-    return values
-
-
-def _from_bf16(raw: Bytes) -> Float:
-    values: Float = (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-    return values.reshape(-1, BLOCK).T
-
-
-_TO_FLOAT: Mapping[int, Callable[[Bytes], Float]] = {
-    gguf.F32: lambda raw: raw.view(np.float32).reshape(-1, BLOCK).T,
-    gguf.F16: lambda raw: raw.view(np.float16).astype(np.float32).reshape(-1, BLOCK).T,
-    gguf.BF16: _from_bf16,
-    gguf.Q4_0: _from_q4_0,
-    gguf.Q4_1: _from_q4_1,
-    gguf.Q8_0: _from_q8_0,
-    gguf.IQ4_NL: from_iq4_nl,
-}
-
-
-def main() -> None:
-    """Quantize SOURCE to TARGET; the last line of stdout is one JSON line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("--type", type=str.upper, default="IQ4_NL", help=_known_files())
+    parser.add_argument("--embedding", type=str.upper, help="tensor type of the word table")
+    parser.add_argument("--output", type=str.upper, help="tensor type of output.weight")
+    parser.add_argument("--importance", type=Path, help="what scripts/importance.py wrote")
+    parser.add_argument(
+        "--scale", choices=blocks.SCALES, default="best", help="of a block, in our 4-bit types"
+    )
+    parser.add_argument("--by", choices=("ours", "llama.cpp"), help="ours where we have one, if left out")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    arguments = parser.parse_args()
-    model = quantize(gguf.parse(arguments.source.read_bytes()), threads=arguments.threads)
-    made = gguf.serialize(model)
-    durable.replace(arguments.target, made, mode=0o644)
+    return parser
+
+
+def main() -> int:
+    """Quantize SOURCE to TARGET; the last line of stdout is one JSON line."""
+    options = vars(_parser().parse_args())
+    source, target, threads = (options.pop(name) for name in ("source", "target", "threads"))
+    order = Order(**options)
+    try:
+        made = make(source, target.parent, order, threads=threads)
+        durable.replace(target, made, mode=0o644)
+    except ApplianceError as error:
+        print(f"{error.message} {error.hint}", file=sys.stderr)
+        return error.exit_code
+    _report(target.name, made, order)
+    return 0
+
+
+def _report(name: str, made: bytes, order: Order) -> None:
+    """Say what became of the tensors and what to know of it; print the one JSON line."""
+    tensors = gguf.parse(made).tensors
+    by = "ours" if order.ours else "llama.cpp"
+    print(sizes.report(tensors, order.type, by=by), file=sys.stderr)
+    if order.importance and order.ours and gguf.BY_NAME[order.type] not in FOUR_BITS:
+        print(f"--importance changes nothing here: {order.type} has no scale to choose.", file=sys.stderr)
+    try:
+        headers.check_gguf(memoryview(made))
+    except ModelMismatch as error:
+        print(f"The appliance will not load this file: {error.message}", file=sys.stderr)
     digest = hashlib.sha256(made).hexdigest()
-    print(json.dumps({"file": arguments.target.name, "bytes": len(made), "sha256": digest}))
+    figures = {"file": name, "bytes": len(made), "sha256": digest, "type": order.type, "by": by}
+    print(json.dumps(figures | {"types": sizes.by_type(tensors)}))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
