@@ -2,49 +2,41 @@
 
     python -m scripts.quality embedding TEXT...
     python -m scripts.quality generator CANDIDATE.gguf SOURCE.gguf TEXT...
+    python -m scripts.quality compare FLOAT.gguf CANDIDATE.gguf... --text TEXT... [--card CARD.toml]
 
-TEXT is any UTF-8 file. Speeds are per second of wall time on this machine at that moment: trust ratios.
+TEXT is any UTF-8 file; a generator reads the first 16,000 characters of each. Speeds are of wall time on this
+machine at that moment: trust ratios. `compare` prints a row a file (scripts/compare.py), and writes them on
+CARD. `generator` is `compare` of one.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import hashlib
 import json
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from appliance import embed
-from appliance.generate.llm import llama
+from appliance import durable, embed
+from appliance.errors import ApplianceError
 from appliance.models import Card, File, Installed, parse_card
 from appliance.sentences import split
+from scripts.compare import HEAD, WINDOWS, compare, line, on_card
 from scripts.convert import IntegerLinear, Linear, build, read_shape
-
-Logs = npt.NDArray[np.float32]
+from scripts.readings import WINDOW, read_texts
 
 CARD = Path("models/all-minilm-l6-v2-int8.toml")
 WEIGHTS = Path(".cache/models/minilm")
-WINDOW, WINDOWS = 512, 8
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a generator made of a text: log-probabilities (n, vocabulary) and the tokens that came (n,)."""
-
-    logs: Logs
-    came: npt.NDArray[np.int64]
-    prefill_per_s: float
-    decode_per_s: float
+_CHARACTERS = 16_000
+_COMMAND = "python -m scripts.quality compare FLOAT CANDIDATE... --text TEXT..."
 
 
 def embedding(texts: Sequence[str]) -> dict[str, float]:
@@ -101,106 +93,64 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def generator(candidate: Path, source: Path, texts: Sequence[str]) -> dict[str, float]:
-    """Compare a quantized generator with its source, token by token.
+def generators(
+    source: Path, candidates: Sequence[Path], texts: Sequence[str], *, windows: int, card: Path | None
+) -> None:
+    """Print the candidates' figures beside the source's, and write them on the card.
 
-    Perplexity and KL divergence over the last three quarters of eight windows of 512 tokens, as llama.cpp's
-    own perplexity tool counts them.
+    Raises:
+        UsageError: a file is no model of this kind, or the card is malformed.
     """
-    text = "\n".join(text[:16_000] for text in texts)
-    before, after = read(source, text), read(candidate, text)
-    divergence = (np.exp(before.logs) * (before.logs - after.logs)).sum(axis=1)
-    return {
-        "megabytes": candidate.stat().st_size / 1e6,
-        "tokens": len(before.came),
-        "perplexity_source": _perplexity(before),
-        "perplexity": _perplexity(after),
-        "kl_mean": float(divergence.mean()),
-        "same_first_choice": float((before.logs.argmax(axis=1) == after.logs.argmax(axis=1)).mean()),
-        "prefill_per_s_source": before.prefill_per_s,
-        "prefill_per_s": after.prefill_per_s,
-        "decode_per_s_source": before.decode_per_s,
-        "decode_per_s": after.decode_per_s,
-    }
+    text = "\n".join(text[:_CHARACTERS] for text in texts)
+    rows = []
+    print(HEAD)
+    for row in compare(source, candidates, text, windows=windows):
+        rows.append(row)
+        print(line(row), flush=True)
+    if card:
+        changed = on_card(card.read_text("utf-8"), rows, command=_COMMAND)
+        durable.replace(card, changed.encode(), mode=0o644)
+    print(json.dumps([_rounded(asdict(row)) for row in rows]))
 
 
-def _perplexity(reading: Reading) -> float:
-    return float(np.exp(-reading.logs[np.arange(len(reading.came)), reading.came].mean()))
+def _rounded(figures: Mapping[str, object]) -> dict[str, object]:
+    return {name: round(each, 5) if isinstance(each, float) else each for name, each in figures.items()}
 
 
-def read(path: Path, text: str) -> Reading:
-    """Let the model at `path` read `text` in windows."""
-    library = llama()
-    model = library.llama_model_load_from_file(bytes(path), library.llama_model_default_params())
-    options = library.llama_context_default_params()
-    options.n_ctx = options.n_batch = options.n_ubatch = WINDOW
-    options.n_threads = options.n_threads_batch = len(os.sched_getaffinity(0))
-    context = library.llama_init_from_model(model, options)
-    try:
-        tokens = _tokenize(library, model, text)
-        windows = [tokens[at : at + WINDOW] for at in range(0, len(tokens) - WINDOW, WINDOW)][:WINDOWS]
-        start = time.perf_counter()
-        logs = [_logs(library, context, model, window) for window in windows]
-        prefill = len(windows) * WINDOW / (time.perf_counter() - start)
-        came = np.array([token for window in windows for token in window[WINDOW // 4 + 1 :]])
-        return Reading(np.concatenate(logs), came, prefill, _decode_speed(library, context, tokens[:64]))
-    finally:
-        library.llama_free(context)
-        library.llama_model_free(model)
-
-
-def _tokenize(library: Any, model: Any, text: str) -> list[int]:
-    raw = text.encode()
-    buffer = (library.llama_token * len(raw))()
-    vocabulary = library.llama_model_get_vocab(model)
-    count = library.llama_tokenize(vocabulary, raw, len(raw), buffer, len(raw), 0, 0)
-    return list(buffer[:count])
-
-
-def _logs(library: Any, context: Any, model: Any, window: Sequence[int]) -> Logs:
-    """Return the log-probabilities after each token of the last three quarters but the last one."""
-    library.llama_memory_clear(library.llama_get_memory(context), 1)
-    batch = library.llama_batch_init(len(window), 0, 1)
-    batch.n_tokens = len(window)
-    for place, token in enumerate(window):
-        batch.token[place], batch.pos[place], batch.n_seq_id[place] = token, place, 1
-        batch.seq_id[place][0], batch.logits[place] = 0, 1
-    library.llama_decode(context, batch)
-    library.llama_batch_free(batch)
-    size = library.llama_vocab_n_tokens(library.llama_model_get_vocab(model))
-    pointer = ctypes.cast(library.llama_get_logits(context), ctypes.POINTER(ctypes.c_float))
-    logits = np.ctypeslib.as_array(pointer, (len(window), size))[len(window) // 4 : -1].copy()
-    logits -= logits.max(axis=1, keepdims=True)
-    result: Logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    return result
-
-
-def _decode_speed(library: Any, context: Any, tokens: Sequence[int]) -> float:
-    library.llama_memory_clear(library.llama_get_memory(context), 1)
-    start = time.perf_counter()
-    for token in tokens:
-        one = (library.llama_token * 1)(token)
-        library.llama_decode(context, library.llama_batch_get_one(one, 1))
-    return len(tokens) / (time.perf_counter() - start)
-
-
-def main() -> None:
-    """Measure one model."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=main.__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
     kinds.add_parser("embedding").add_argument("texts", type=Path, nargs="+")
-    other = kinds.add_parser("generator")
-    other.add_argument("candidate", type=Path)
-    other.add_argument("source", type=Path)
-    other.add_argument("texts", type=Path, nargs="+")
-    arguments = parser.parse_args()
-    texts = [path.read_text("utf-8") for path in arguments.texts]
-    if arguments.kind == "embedding":
-        figures = embedding(texts)
-    else:
-        figures = generator(arguments.candidate, arguments.source, texts)
-    print(json.dumps({name: round(value, 5) for name, value in figures.items()}))
+    one = kinds.add_parser("generator")
+    one.add_argument("candidates", metavar="candidate", type=Path, nargs=1)
+    one.add_argument("source", type=Path)
+    one.add_argument("texts", type=Path, nargs="+")
+    many = kinds.add_parser("compare")
+    many.add_argument("source", metavar="float", type=Path)
+    many.add_argument("candidates", metavar="candidate", type=Path, nargs="+")
+    many.add_argument("--text", dest="texts", type=Path, nargs="+", required=True)
+    for kind in (one, many):
+        kind.add_argument("--card", type=Path, help="whose entries of the same name are replaced")
+        kind.add_argument("--windows", type=int, default=WINDOWS, help=f"of {WINDOW} tokens, at most")
+    return parser
+
+
+def main() -> int:
+    """Measure one model, or several against one."""
+    arguments = _parser().parse_args()
+    try:
+        texts = read_texts(arguments.texts)
+        if arguments.kind == "embedding":
+            print(json.dumps(_rounded(embedding(texts))))
+        else:
+            chosen = vars(arguments)
+            del chosen["kind"]
+            generators(**chosen | {"texts": texts})
+    except ApplianceError as error:
+        print(f"{error.message} {error.hint}", file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
