@@ -83,7 +83,9 @@ def test_a_card_gains_an_entry_and_keeps_everything_else(card):
 def test_an_entry_of_the_same_name_is_replaced():
     before = CARDS[-1].read_text()
     once = compare.on_card(before, [FLOAT, SMALL, replace(SMALL, name="Q8_0", kl=0.01)], command="x")
-    once = once.replace('[[measured]]\nwhat = "Q8_0 ', '# Of eight bits.\n\n[[measured]]\nwhat = "Q8_0 ')
+    once = once.replace(
+        '[[measured]]\nwhat = "Q8_0 against', '# Of eight bits.\n\n[[measured]]\nwhat = "Q8_0 against'
+    )
     twice = compare.on_card(once, [FLOAT, replace(SMALL, kl=0.07)], command="x")
     found = [entry.what for entry in parse_card(twice.encode()).measured]
     assert found.count("IQ4_NL against float") == 1

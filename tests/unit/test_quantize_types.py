@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from appliance.errors import UsageError
-from scripts import gguf, quantize, sizes
+from scripts import blocks, gguf, quantize, sizes
 from tests import tiny_llama
 
 
@@ -143,6 +143,21 @@ def test_importance_changes_the_bytes(run, source, name, by):
     assert code == 0
     code, plain, _, said = run("--type", name, "--by", by)
     assert "imatrix" in said if code else gguf.serialize(weighed) != gguf.serialize(plain)
+
+
+def test_each_column_has_its_own_importance_in_every_row():
+    """A dumb twin packs block by block; 4,500 blocks are more than are worked on at a time."""
+    draw = np.random.default_rng(2)
+    weights = draw.standard_normal((1500, 3, 32)).astype(np.float32)
+    columns = draw.lognormal(sigma=2, size=96).astype(np.float32)
+    tensor = gguf.Tensor("blk.0.ffn_up.weight", (96, 1500), gguf.F32, weights.tobytes())
+    plan = quantize.Plan(gguf.Q4_0, importance={tensor.name: columns})
+    made = quantize.quantize(gguf.Model({}, (tensor,)), threads=1, plan=plan).tensors[0].data
+    scaled = (columns / columns.mean()).reshape(3, 32)
+    for row, block in ((0, 0), (0, 2), (700, 1), (1499, 0), (1499, 2)):
+        alone = blocks.q4_0(weights[row, block][:, None], importance=scaled[block][:, None])
+        at = 18 * (3 * row + block)
+        assert made[at : at + 18] == alone.tobytes()
 
 
 def test_a_column_that_was_never_used_is_not_lost(source):
