@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
-from scripts.quantize import BLOCK, STEP, from_iq4_nl, iq4_nl
+from scripts import blocks, gguf
 from scripts.replicas import Replica, train
 
 SEED: Final = 20261128
@@ -46,6 +46,8 @@ JUDGED: Final = 120
 JUDGE_EVERY: Final = 12
 GRID_EVERY: Final = 9
 """Rounds between two roundings to the grid: each takes 12 s of one core."""
+STEP: Final = 4096
+"""Blocks rounded at a time: their arrays stay in the second-level cache."""
 LAYERS: Final = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -123,10 +125,14 @@ class Grid:
 
 def rounded(weight: Tensor) -> Tensor:
     """Return the weights (out, in) as the file's 4-bit blocks of 32 along a row hold them."""
-    blocks = weight.numpy().reshape(-1, BLOCK)
-    parts = [np.ascontiguousarray(blocks[at : at + STEP].T) for at in range(0, len(blocks), STEP)]
-    held = np.concatenate([from_iq4_nl(iq4_nl(part).reshape(-1)).T for part in parts])
-    return torch.from_numpy(held).view_as(weight)
+    parts = weight.numpy().reshape(-1, blocks.BLOCK)
+    held = [_held(parts[at : at + STEP].T) for at in range(0, len(parts), STEP)]
+    return torch.from_numpy(np.concatenate(held)).view_as(weight)
+
+
+def _held(part: blocks.Float) -> blocks.Float:
+    raw = blocks.iq4_nl(np.ascontiguousarray(part)).reshape(-1)
+    return blocks.to_float(gguf.Tensor("", (), gguf.IQ4_NL, raw.tobytes())).T
 
 
 class Adapted:
