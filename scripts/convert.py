@@ -1,4 +1,6 @@
-"""MiniLM safetensors -> ONNX, in float or in INT8, without torch: the same bytes on every machine.
+"""A published checkpoint -> what an engine here can load, without torch: the same bytes on every machine.
+
+Here is the way of encoders to ONNX, in float or in INT8; that of generators to GGUF is in `scripts.to_gguf`.
 
 An encoder's graph ends in masked mean pooling and L2 normalisation, so its output is rows of unit vectors; a
 reader's takes two texts in one row and ends in its heads. The INT8
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +26,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.numpy import load_file
 
 from appliance import durable
+from appliance.errors import ApplianceError
+from scripts import adapter, encoder, floats, gguf, to_gguf
 
 Float = npt.NDArray[np.float32]
 Weights = Mapping[str, Float]
@@ -314,24 +318,77 @@ def check_pooling(config: bytes) -> None:
         raise ValueError("Only encoders that pool by the mean of their tokens can be converted.")
 
 
-def main() -> None:
-    """Convert FOLDER (model.safetensors, config.json; an encoder's pooling.json); prints one JSON line."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path)
+_FLOATS = ("f16", "bf16", "f32")
+# What is made -> the types it can have, the usual one first.
+_TYPES = {
+    "embedding": ("int8", "float"),
+    "reader": ("int8", "float"),
+    "generator": _FLOATS,
+    "adapter": ("f32",),
+    "merged": ("f32", "f16", "bf16"),
+}
+
+
+def main() -> int:
+    """Convert SOURCE to OUTPUT; prints one JSON line.
+
+    embedding, reader: a BERT folder (config.json, model.safetensors, an embedding's pooling.json) to ONNX.
+    generator: a Hugging Face folder, or a GGUF file, to a GGUF model in a float type. adapter: a PEFT LoRA
+    folder for the model --base to a GGUF adapter; merged: to that model with the adapter in it.
+    """
+    parser = argparse.ArgumentParser(
+        description=main.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--type", choices=("float", "int8"), default="int8")
-    parser.add_argument("--kind", choices=("embedding", "reader"), default="embedding")
-    arguments = parser.parse_args()
-    shape = read_shape((arguments.folder / "config.json").read_bytes())
-    if arguments.kind == "embedding":
-        check_pooling((arguments.folder / "pooling.json").read_bytes())
-    linear = IntegerLinear() if arguments.type == "int8" else Linear()
-    make = build if arguments.kind == "embedding" else build_reader
-    model = make(load_file(arguments.folder / "model.safetensors"), shape, linear)
-    durable.replace(arguments.output, model, mode=0o644)
-    digest = hashlib.sha256(model).hexdigest()
-    print(json.dumps({"file": arguments.output.name, "bytes": len(model), "sha256": digest}))
+    parser.add_argument("--kind", choices=tuple(_TYPES), default="embedding")
+    parser.add_argument("--type", choices=("int8", "float", *_FLOATS))
+    parser.add_argument("--base", type=Path, help="the GGUF model that an adapter is for")
+    options = parser.parse_args()
+    options.type = options.type or _TYPES[options.kind][0]
+    if options.type not in _TYPES[options.kind]:
+        parser.error(f"--kind {options.kind} has the types {', '.join(_TYPES[options.kind])}")
+    if (options.base is not None) != (options.kind in ("adapter", "merged")):
+        parser.error("--base goes with --kind adapter and merged, and they with it")
+    try:
+        made = _encoder(options) if options.kind in ("embedding", "reader") else _gguf(options)
+        durable.replace(options.output, made, mode=0o644)
+    except ApplianceError as error:
+        print(error, error.hint, file=sys.stderr)
+        return 2
+    except (OSError, ValueError) as error:
+        print(f"{error} Nothing was written.", file=sys.stderr)
+        return 2
+    digest = hashlib.sha256(made).hexdigest()
+    print(json.dumps({"file": options.output.name, "bytes": len(made), "sha256": digest}))
+    return 0
+
+
+def _encoder(options: argparse.Namespace) -> bytes:
+    """Make the ONNX graph of a BERT folder."""
+    shape = read_shape((options.source / "config.json").read_bytes())
+    if options.kind == "embedding":
+        check_pooling((options.source / "pooling.json").read_bytes())
+    linear = IntegerLinear() if options.type == "int8" else Linear()
+    make = build if options.kind == "embedding" else build_reader
+    return make(encoder.read(options.source, heads=options.kind == "reader"), shape, linear)
+
+
+def _gguf(options: argparse.Namespace) -> bytes:
+    """Make a GGUF file, and say on stderr what the conversion cannot keep."""
+    kind, notes = floats.TYPES[options.type], tuple[str, ...]()
+    if options.base:
+        base = to_gguf.read(options.base)
+        lora = adapter.read(options.source, base)
+        model = adapter.merge(base, lora, kind) if options.kind == "merged" else adapter.to_gguf(lora)
+    elif options.source.is_dir():
+        model, notes = to_gguf.from_folder(options.source, kind)
+    else:
+        model, notes = to_gguf.from_gguf(to_gguf.read(options.source), kind)
+    for note in notes:
+        print(f"Note: {note}.", file=sys.stderr)
+    return gguf.serialize(model)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
