@@ -16,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts import families, floats, gguf, hf, values
+from scripts import families, floats, gguf, hf, to_gguf, values
 from scripts.families import Family
-from scripts.floats import FILE_TYPES, Float
+from scripts.floats import Float
 from scripts.gguf import Model, Tensor
 from scripts.hf import BadCheckpoint, Json, Stored
-from scripts.to_gguf import heads_of, turn_halves
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _NAME = re.compile(r"base_model\.model\.(?:.*\.)?layers\.(\d+)\.([a-z_.]+)\.lora_([AB])\.weight")
@@ -69,7 +68,7 @@ def read(folder: Path, base: Model) -> Lora:
     return Lora(arch, rank, scale, pairs)
 
 
-def to_gguf(lora: Lora) -> Model:
+def as_gguf(lora: Lora) -> Model:
     """Return the adapter as llama.cpp loads it, in F32; it divides alpha by the rank itself."""
     pairs = {
         "general.architecture": values.text(lora.arch),
@@ -88,7 +87,7 @@ def to_gguf(lora: Lora) -> Model:
 def merge(base: Model, lora: Lora, kind: int) -> Model:
     """Return `base` with the change added to its weights, all in the float type `kind`."""
     tensors = tuple(_merged(tensor, lora, kind) for tensor in base.tensors)
-    return Model(base.pairs | {"general.file_type": gguf.number(FILE_TYPES[kind])}, tensors)
+    return Model(to_gguf.metadata_of(base, kind), tensors)
 
 
 def _merged(tensor: Tensor, lora: Lora, kind: int) -> Tensor:
@@ -167,5 +166,5 @@ def _pair(name: str, sides: Mapping[str, Stored], rank: int, shapes: Mapping[str
 
 
 def _turned(name: str, pair: Pair, heads: int, key_heads: int) -> Pair:
-    count = heads_of(name, heads, key_heads)
-    return pair if count is None else Pair(pair.down, turn_halves(pair.up, count))
+    count = to_gguf.heads_of(name, heads, key_heads)
+    return pair if count is None else Pair(pair.down, to_gguf.turn_halves(pair.up, count))

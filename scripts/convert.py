@@ -380,7 +380,7 @@ def _gguf(options: argparse.Namespace) -> bytes:
     if options.base:
         base = to_gguf.read(options.base)
         lora = adapter.read(options.source, base)
-        model = adapter.merge(base, lora, kind) if options.kind == "merged" else adapter.to_gguf(lora)
+        model = adapter.merge(base, lora, kind) if options.kind == "merged" else adapter.as_gguf(lora)
     elif options.source.is_dir():
         model, notes = to_gguf.from_folder(options.source, kind)
     else:

@@ -79,9 +79,13 @@ def read(path: Path) -> Model:
 def from_gguf(model: Model, kind: int) -> tuple[Model, tuple[str, ...]]:
     """Bring a GGUF model of any type the factory knows to a float type."""
     tensors = tuple(floats.tensor(each.name, floats.unpack(each), kind) for each in model.tensors)
+    return Model(metadata_of(model, kind), tensors), _losses(model, kind)
+
+
+def metadata_of(model: Model, kind: int) -> dict[str, bytes]:
+    """Return the metadata of a model when its weights are of the type `kind`, without a chat template."""
     pairs = {key: value for key, value in model.pairs.items() if key not in _DROPPED}
-    pairs["general.file_type"] = gguf.number(FILE_TYPES[kind])
-    return Model(pairs, tensors), _losses(model, kind)
+    return pairs | {"general.file_type": gguf.number(FILE_TYPES[kind])}
 
 
 def turn_halves(rows: Float, heads: int) -> Float:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts import adapter, convert, floats, gguf, hf, quantize, to_gguf
+from scripts import adapter, convert, floats, gguf, hf, quantize, to_gguf, values
 from tests import checkpoints
 from tests.checkpoints import HERE
 from tests.unit.test_to_gguf import edit, join, split
@@ -39,7 +39,7 @@ def matches(name, path, lora=None):
 
 def test_loaded_beside_the_model_it_says_what_peft_says(made, tmp_path):
     name, base, _, lora = made
-    (tmp_path / "adapter.gguf").write_bytes(gguf.serialize(adapter.to_gguf(lora)))
+    (tmp_path / "adapter.gguf").write_bytes(gguf.serialize(adapter.as_gguf(lora)))
     matches(name, base, tmp_path / "adapter.gguf")
 
 
@@ -55,8 +55,10 @@ def test_a_quantized_model_takes_an_adapter_through_float(made, tmp_path):
     """As the default model is made: four bits, to float, merged, and to four bits again."""
     _, _, base, lora = made
     small = quantize.quantize(base, threads=1)
+    small.pairs["tokenizer.chat_template"] = values.text("{{ evil }}")
     merged = adapter.merge(small, lora, gguf.F32)
     assert {tensor.kind for tensor in merged.tensors} == {gguf.F32}
+    assert "tokenizer.chat_template" not in merged.pairs
     for before, after in zip(small.tensors, merged.tensors, strict=True):
         change = floats.unpack(after) - floats.unpack(before)
         assert change.any() == (before.name in lora.pairs)
@@ -71,7 +73,7 @@ def test_the_sum_by_ranks_is_the_matrix_product(rank, outside, inside, seed):
 
 def test_the_command(monkeypatch, capsys, tmp_path, made):
     name, path, base, lora = made
-    for kind, model in (("adapter", adapter.to_gguf(lora)), ("merged", adapter.merge(base, lora, gguf.F32))):
+    for kind, model in (("adapter", adapter.as_gguf(lora)), ("merged", adapter.merge(base, lora, gguf.F32))):
         output = tmp_path / f"{kind}.gguf"
         call = ["convert", HERE / name / "adapter", output, "--kind", kind, "--base", path]
         monkeypatch.setattr(sys, "argv", list(map(str, call)))
