@@ -170,8 +170,7 @@ def _read(case: Case, reader: cross.CrossReader) -> tuple[Evidence, list[tuple[t
     """Return what the reader quotes, of the passage it finds most relevant, and what it points to."""
     judged = reader.judge(case.question, case.passages)
     readings = [
-        cross.reading(one, (), reader.calibration)
-        for one, passage in zip(judged, case.passages, strict=True)
+        cross.reading(one, (), reader.calibration) for one, passage in zip(judged, case.passages, strict=True)
     ]
     at = max(range(len(readings)), key=lambda number: readings[number].relevance)
     start, end = readings[at].span

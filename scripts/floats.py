@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from appliance.errors import UsageError
 from scripts import gguf
+from scripts.blocks import to_float
 from scripts.gguf import Tensor
-from scripts.quantize import to_float
 
 Float = npt.NDArray[np.float32]
 
