@@ -1,6 +1,6 @@
 """Questions with their passages -> prompts and answers in the product's format, split by document.
 
-    python -m scripts.corpus --data ../shared/data --model FILE.gguf --out .cache/generator
+    python -m scripts.corpus --data ../shared/data --model FILE.gguf --out .cache/generator [--feedback FILE]
 
 Each example is what the appliance would put before its generator (appliance/generate/prompt.py): the passage
 that answers and two distractors, cut to the sentences that matter, each under its number. The reader's choice
@@ -28,6 +28,7 @@ from appliance.generate.llm import LlamaGenerator
 from appliance.generate.prompt import BRIEF, REFUSED, bare, compose
 from appliance.sentences import split
 from appliance.types import Evidence, Passage, Prompt, Span
+from scripts import feedback
 from scripts.reader_data import Index, cropped, held_out, pieces, roughened
 from scripts.reader_sources import SOURCES, Asked
 
@@ -51,6 +52,7 @@ MISQUOTED: Final = 0.12
 NO_PASSAGES: Final = 0.02
 FOREIGN: Final = 0.04
 """Examples that are to be refused: nothing was found, or nothing about the subject."""
+TOLD: Final = 4
 _HARDEST: Final = 8
 _LONGEST_ANSWER: Final = 240
 
@@ -75,11 +77,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True, help="a GGUF file, for its vocabulary")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--examples", type=int, default=12000)
+    parser.add_argument("--examples", type=int, default=16000, help="of the published sets")
+    parser.add_argument("--feedback", type=Path, help="thumbs on answers (scripts/feedback.py)")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     writer = LlamaGenerator(options.model, name="", template="chatml", threads=1, context=64)
-    made = list(drawn(options.data, options.examples, writer))
+    told = list(feedback.asked(options.feedback)) if options.feedback else []
+    made = list(drawn(options.data, options.examples, told, writer))
     parts = {name: [each for each in made if held_out(each.document) == dev] for name, dev in SPLITS.items()}
     parts["dev"] = parts["dev"][:DEV]
     card: dict[str, Any] = {"seed": SEED, "licences": LICENCES}
@@ -92,8 +96,11 @@ def main() -> None:
 SPLITS: Final = {"train": False, "dev": True}
 
 
-def drawn(data: Path, count: int, writer: LlamaGenerator) -> Iterator[Example]:
-    """Yield about `count` examples, each question once, in an order that mixes the sources."""
+def drawn(data: Path, count: int, told: Sequence[Asked], writer: LlamaGenerator) -> Iterator[Example]:
+    """Yield about `count` examples, each question once, in an order that mixes the sources.
+
+    What a site `told` of its own answers comes `TOLD` times, each time cut and set beside others anew.
+    """
     rng = np.random.default_rng(SEED)
     asked: list[tuple[Asked, int]] = []
     rooms: list[Room] = []
@@ -102,6 +109,9 @@ def drawn(data: Path, count: int, writer: LlamaGenerator) -> Iterator[Example]:
         rooms.append(Room(known))
         order = rng.permutation(len(known))[: round(share * count)]
         asked += [(known[index], number) for index in order]
+    if told:
+        rooms.append(Room(told))
+        asked += [(each, len(SHARES)) for each in told for _ in range(TOLD)]
     for index in rng.permutation(len(asked)):
         each, number = asked[index]
         yield from example(each, rooms[number], rooms[(number + 1) % len(rooms)], rng, writer)

@@ -98,7 +98,7 @@ class Trainee(Protocol):
     def figures(self, judged: Tensor) -> dict[str, float]:
         """Return the figures of the whole development split."""
 
-    def save(self, folder: Path) -> None:
+    def save(self) -> None:
         """Write the weights as others read them."""
 
 
@@ -243,7 +243,7 @@ def _save(trainee: Trainee, plan: Plan, shared: Shared) -> None:
     known = {"elapsed": str(elapsed), "taken": str(trainee.replica.taken())}
     save_file({"vectors": shared.mean}, scratch, metadata=known)
     scratch.replace(state)
-    trainee.save(plan.work)
+    trainee.save()
 
 
 def _shared(replica: Replica, job: Job, workers: int) -> Shared:

@@ -5,7 +5,7 @@
 Low-rank adapters on every linear layer (Hu et al. 2021), by peft; the loss is that of the answer's tokens
 alone, and only for those are logits computed. Batches are of one length, more or less, without padding on the
 left. Stopped and started again it goes on from its last checkpoint. Progress is JSON, one line a round; so is
-the last line. The adapter is written in PEFT's format to WORK/adapter.
+the last line. The adapter is written in PEFT's format.
 
 With `--grid` it trains for the 4-bit file: every few rounds base and adapter together are rounded to the
 shipped grid (scripts/quantize.py), and the base takes over what the rounding changed. Between two such
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,6 +147,7 @@ class Adapted:
         self.replica = Replica([{"params": trained}], peak=PEAK, decay=0.0, taken=taken)
         self._grid = Grid(self.model) if job.grid else None
         self._rounds = 0
+        self._out = job.out
         self._train, self._dev = (Data(job.work / f"{name}.safetensors") for name in ("train", "dev"))
 
     def batches(self, epoch: int) -> Sequence[Any]:
@@ -193,9 +195,9 @@ class Adapted:
             "dev_exact": round(float(known[:, 1].mean()), 4),
         }
 
-    def save(self, folder: Path) -> None:
+    def save(self) -> None:
         """Write the adapter in PEFT's format."""
-        self.model.save_pretrained(folder / "adapter")
+        self.model.save_pretrained(self._out)
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ class Job:
 
     model: Path
     work: Path
+    out: Path
     grid: bool
 
     @property
@@ -223,12 +226,14 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, required=True, help="a Hugging Face folder or a GGUF file")
     parser.add_argument("--work", type=Path, required=True, help="folder of the examples and of all results")
-    parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--out", type=Path, help="folder of the adapter (default: WORK/adapter)")
+    parser.add_argument("--minutes", type=float, default=64)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--until", type=float, default=1.0, help="stop at this share of the minutes")
     parser.add_argument("--grid", action="store_true", help="train for the 4-bit file")
     options = parser.parse_args()
-    job = Job(options.model, options.work, options.grid)
+    out = options.out or options.work / "adapter"
+    job = Job(options.model, options.work, out, options.grid)
     last = train(
         job,
         options.work,
@@ -238,7 +243,7 @@ def main() -> None:
         until=options.until,
     )
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(json.dumps({"adapter": str(options.work / "adapter"), "peak_mb_a_worker": round(peak), **last}))
+    print(json.dumps({"adapter": str(out), "peak_mb_a_worker": round(peak), **last}))
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ class Reading:
         body = [each for each in self.model.parameters() if each.requires_grad and id(each) not in known]
         groups = [{"params": body, "factor": 1.0}, {"params": heads, "factor": HEADS}]
         self.replica = Replica(groups, peak=PEAK, decay=DECAY, taken=taken)
-        self._config = job.model / "config.json"
+        self._config, self._work = job.model / "config.json", job.work
         self._train, self._dev = (Data.read(job.work / f"{name}.safetensors") for name in ("train", "dev"))
 
     def batches(self, epoch: int) -> Sequence[Any]:
@@ -148,12 +148,12 @@ class Reading:
             found[f"dev_{name}_auc"] = round(float((own[:, None] > other[None, :]).float().mean()), 4)
         return found
 
-    def save(self, folder: Path) -> None:
+    def save(self) -> None:
         """Write the weights under their published names, with the body's config.json."""
         weights = {name: value.contiguous() for name, value in self.model.published().items()}
-        save_file(weights, folder / "model.part")
-        (folder / "model.part").replace(folder / "model.safetensors")
-        shutil.copyfile(self._config, folder / "config.json")
+        save_file(weights, self._work / "model.part")
+        (self._work / "model.part").replace(self._work / "model.safetensors")
+        shutil.copyfile(self._config, self._work / "config.json")
 
 
 def overlaps(spans: Tensor, batch: dict[str, Tensor]) -> Tensor:

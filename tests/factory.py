@@ -49,7 +49,7 @@ def quantize(options: Options) -> None:
     target.write_bytes(source.read_bytes())
 
 
-def answers(options: Options) -> None:
+def trial(options: Options) -> None:
     model = options.model.read_bytes()
     bad = 0 if model == DEFAULT else int(os.environ.get("FACTORY_BAD", "0"))
     name = options.set.name
@@ -57,7 +57,7 @@ def answers(options: Options) -> None:
 
 
 FAKES: dict[str, Callable[[Options], None]] = {
-    f"scripts.{made.__name__}": made for made in (corpus, train_lora, convert, quantize, answers)
+    f"scripts.{made.__name__}": made for made in (corpus, train_lora, convert, quantize, trial)
 }
 
 

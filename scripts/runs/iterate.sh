@@ -16,9 +16,9 @@ feedback=${1:?"$usage"} draft=${2:?"$usage"} work=${3:?"$usage"}
 python=${PYTHON:-.venv/bin/python}           # all but the training
 trainer=${TRAINER:-.cache/train/bin/python}  # has torch (requirements/train.in)
 data=${DATA:-../shared/data}                 # published questions, so that what is known is not forgotten
-base=${BASE:-.cache/models/smollm2}          # the published weights that the adapter is for
+base=${BASE:-.cache/models/smollm2/published.gguf}  # the published weights that the adapter is for
 default=${DEFAULT:-.venv/share/appliance/models/smollm2-135m-instruct/model.gguf}
-sets=${SETS:-.cache/frozen}                  # a file for each set of models/gate/frozen.toml
+sets=${SETS:-.cache/frozen}                  # of scripts/questions.py: those of models/gate/frozen.toml
 frozen=${FROZEN:-models/gate/frozen.toml}
 board=${LEADERBOARD:-models/gate/leaderboard.jsonl}
 
@@ -58,12 +58,12 @@ stage quantizing "$work/model.gguf" "$work/merged.gguf" -- \
   "$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf" --type iq4_nl
 
 candidates=() defaults=()
-for set in "$sets"/*; do
+for set in "$sets"/*.jsonl; do
   name=$(basename "$set")
   stage "answers of the new model to $name" "$work/runs/new-$name" "$work/model.gguf" "$set" -- \
-    "$python" -m scripts.answers --model "$work/model.gguf" --set "$set" --out "$work/runs/new-$name"
+    "$python" -m scripts.trial --model "$work/model.gguf" --set "$set" --out "$work/runs/new-$name"
   stage "answers of the default to $name" "$work/runs/old-$name" "$default" "$set" -- \
-    "$python" -m scripts.answers --model "$default" --set "$set" --out "$work/runs/old-$name"
+    "$python" -m scripts.trial --model "$default" --set "$set" --out "$work/runs/old-$name"
   candidates+=("$work/runs/new-$name") defaults+=("$work/runs/old-$name")
 done
 

@@ -11,7 +11,7 @@ from scripts import feedback, leaderboard
 from tests.samples import an_answer
 from tests.workshop import SECRET, Workshop
 
-STAGES = ["corpus", "train_lora", "convert", "quantize", "answers", "answers", "answers", "answers"]
+STAGES = ["corpus", "train_lora", "convert", "quantize", "trial", "trial", "trial", "trial"]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_worse_model_ends_at_the_gate_and_is_not_packed(shop: Workshop) -> Non
     assert not leaderboard.read(shop.board)[0].passed
 
 
-@pytest.mark.parametrize("stage", ["train_lora", "answers"])
+@pytest.mark.parametrize("stage", ["train_lora", "trial"])
 def test_a_stage_that_fails_stops_it_and_it_goes_on_there(shop: Workshop, stage: str) -> None:
     broken = shop.iterates(FACTORY_FAILS=stage)
     assert broken.returncode == 1
