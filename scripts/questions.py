@@ -151,6 +151,11 @@ def main() -> None:
     (options.out / "articles").mkdir(exist_ok=True)
     for name, text in articles(options.data):
         (options.out / "articles" / name).write_text(text, "utf-8")
+    # A set's documents are in the folder of its name (scripts/trial.py).
+    beside = {"absent": Path("articles"), "northwind": options.data.resolve() / "dev/northwind_pdf_qa/pdf"}
+    for name, folder in beside.items():
+        (options.out / name).unlink(missing_ok=True)
+        (options.out / name).symlink_to(folder)
     print(json.dumps({"written": list(SETS)}))
 
 
