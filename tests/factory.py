@@ -40,8 +40,9 @@ def train_lora(options: Options) -> None:
 
 
 def convert(options: Options) -> None:
-    learned = int((options.adapter / "adapter_model.safetensors").read_text())
-    options.positional[1].write_bytes(gguf(data=RANK + learned))
+    adapter, merged = options.positional
+    learned = int((adapter / "adapter_model.safetensors").read_text())
+    merged.write_bytes(gguf(data=RANK + learned))
 
 
 def quantize(options: Options) -> None:
@@ -72,7 +73,7 @@ def main() -> None:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
         return
     parser = argparse.ArgumentParser()
-    for option in ("--data", "--feedback", "--model", "--work", "--out", "--adapter", "--set"):
+    for option in ("--data", "--feedback", "--model", "--work", "--out", "--base", "--set"):
         parser.add_argument(option, type=Path)
     for option in ("--kind", "--type"):
         parser.add_argument(option)

@@ -53,7 +53,7 @@ stage corpus "$work/corpus/card.json" "$feedback" "$default" -- \
 stage training "$work/adapter/adapter_model.safetensors" "$work/corpus/card.json" -- \
   "$trainer" -m scripts.train_lora --model "$base" --work "$work/corpus" --out "$work/adapter"
 stage merging "$work/merged.gguf" "$work/adapter/adapter_model.safetensors" -- \
-  "$python" -m scripts.convert "$base" "$work/merged.gguf" --kind generator --adapter "$work/adapter"
+  "$python" -m scripts.convert "$work/adapter" "$work/merged.gguf" --kind merged --base "$base" --type f16
 stage quantizing "$work/model.gguf" "$work/merged.gguf" -- \
   "$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf" --type iq4_nl
 
