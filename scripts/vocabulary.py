@@ -168,8 +168,8 @@ def _pieces(tokenizer: Json, model: Json, tokens: _Tokens) -> dict[str, bytes]:
 def _place(token: Json, tokens: _Tokens) -> None:
     """Give an added token that is not special its type and text.
 
-    llama.cpp looks for it in the text before spaces become ▁. The source does too, unless it is `normalized`;
-    otherwise a token with ▁ is met through merges only.
+    llama.cpp looks for it in the text before spaces become ▁, and shows it as it is written. The source looks
+    for it there too, unless it is `normalized`; then one with ▁ comes of spaces by merges only, like a word.
     """
     number, text = token["id"], token["content"]
     if tokens.types[number] == USER_DEFINED and SPACE in text:

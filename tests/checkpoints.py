@@ -80,6 +80,14 @@ def cut(library, model, text):
     return list(buffer[: library.llama_tokenize(vocabulary, raw, len(raw), buffer, room, 0, 1)])
 
 
+def piece(library, model, token):
+    """Return what a token is as output."""
+    buffer = ctypes.create_string_buffer(64)
+    vocabulary = library.llama_model_get_vocab(model)
+    size = library.llama_token_to_piece(vocabulary, token, buffer, len(buffer), 0, 0)
+    return buffer.raw[:size]
+
+
 def cosines(found, wanted):
     wanted = wanted.astype(np.float32)
     norms = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)

@@ -31,7 +31,7 @@ def matches(name, path, lora=None):
     found = checkpoints.logits(path, told["tokens"].tolist(), lora)
     greedy = told["adapted.greedy"].tolist()
     chosen = checkpoints.logits(path, greedy, lora).argmax(axis=1).tolist()
-    assert checkpoints.cosines(found, told["adapted.logits"]).min() >= 0.9999
+    assert checkpoints.cosines(found, told["adapted.logits"]).min() >= 0.9995
     assert chosen[11:-1] == greedy[12:]
     # A test that would pass with an adapter of no effect is none.
     assert checkpoints.cosines(found, told["logits"]).min() < 0.9
