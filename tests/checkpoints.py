@@ -2,6 +2,8 @@
 
 import ctypes
 import json
+import struct
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from appliance.generate.llm import llama
+from scripts import convert
 
 HERE = Path(__file__).parent / "vectors" / "checkpoints"
 NAMES = ("llama", "smollm", "smollm3", "qwen2", "qwen3", "gemma2", "gemma3", "phi3")
@@ -92,3 +95,34 @@ def cosines(found, wanted):
     wanted = wanted.astype(np.float32)
     norms = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
     return (found * wanted).sum(axis=1) / norms
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["convert", *map(str, arguments)])
+    return convert.main()
+
+
+def split(path):
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    return json.loads(data[8 : 8 + length]), data[8 + length :]
+
+
+def join(path, header, data, length=None):
+    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(raw) if length is None else length) + raw + data)
+
+
+def edit(name, change):
+    """Return what changes a JSON file of a folder."""
+
+    def apply(folder):
+        content = json.loads((folder / name).read_text())
+        change(content)
+        (folder / name).write_text(json.dumps(content))
+
+    return apply
+
+
+def config(**changes):
+    return edit("config.json", lambda content: content.update(changes))

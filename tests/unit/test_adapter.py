@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from scripts import adapter, convert, floats, gguf, hf, quantize, to_gguf, values
 from tests import checkpoints
-from tests.checkpoints import HERE
-from tests.unit.test_to_gguf import edit, join, split
+from tests.checkpoints import HERE, edit, join, split
 
 ADAPTED = ("llama", "phi3")
 
