@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 # No pip cache for it: a wheel cached there may have been built with other flags.
 # Only the inference library: no server, no tools, no multimodal loader, no HTTP client is compiled.
 LLAMA := -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama_cpp_INCLUDE=$(abspath requirements/llama.cmake)
-MAKES_MODELS := $(addprefix scripts/,fetch.py convert.py graft.py gguf.py blocks.py sizes.py llamacpp.py quantize.py install.py runs/models.sh)
+MAKES_MODELS := $(wildcard scripts/*.py) scripts/runs/models.sh
 
 .PHONY: help run test security sbom models install dev clean
 help: ## say what can be made
