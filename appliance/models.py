@@ -191,6 +191,15 @@ def hashes(names: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:
     return found
 
 
+def weights(names: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:
+    """Return for each of the models `names` that is installed the SHA-256, in hex, of its weights."""
+    found: dict[str, str] = {}
+    for name in names:
+        with suppress(ModelMissing):
+            found[name] = find(name, folders).card.files[0].sha256
+    return found
+
+
 def verify(found: Installed) -> None:
     """Check every file of the model against its card, and its header where it has one.
 

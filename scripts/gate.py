@@ -45,7 +45,7 @@ def trial(candidates: Sequence[Path], defaults: Sequence[Path], model: str) -> T
     for name in sorted(ours):
         (one, path), (other, other_path) = ours[name], theirs[name]
         olds.add(rivals(one, other, model))
-        names |= {key for key, value in one.header.models.items() if value == model}
+        names |= {key for key, value in one.header.weights.items() if value == model}
         sets.append(_set(one, gains(one, other), sha256(path), sha256(other_path)))
     if len(olds) != 1:
         raise UsageError("The runs of the default are of more than one model.", hint=_HINT)

@@ -38,7 +38,7 @@ from scripts.frozen import Frozen, FrozenSet
 
 FIGURES: Final = {figure.name: figure for figure in figures(1)}
 _HINT: Final = "Nothing was judged. Ask both models the same questions, all of them, with the same settings."
-_MAY_DIFFER: Final = frozenset({"models", "settings"})
+_MAY_DIFFER: Final = frozenset({"models", "weights", "settings"})
 _SEEN_NEVER: Final = 3
 
 
@@ -118,13 +118,13 @@ def rivals(candidate: Run, default: Run, model: str) -> str:
     ours, theirs = candidate.header, default.header
     one, other = ours.as_json(), theirs.as_json()
     # The settings hold the models' names: they can be equal only where those are.
-    free = _MAY_DIFFER if set(ours.models) != set(theirs.models) else {"models"}
+    free = _MAY_DIFFER if set(ours.models) != set(theirs.models) else {"models", "weights"}
     differ = [name for name in one if name not in free and one[name] != other[name]]
     if differ:
         raise UsageError(
             f"Two runs of {ours.set} cannot be compared: {', '.join(differ)} differ.", hint=_HINT
         )
-    new, old = set(ours.models.values()), set(theirs.models.values())
+    new, old = set(ours.weights.values()), set(theirs.weights.values())
     if model not in new:
         raise UsageError(f"The run of {ours.set} did not use the model that is to be judged.", hint=_HINT)
     if new == old:
@@ -132,6 +132,9 @@ def rivals(candidate: Run, default: Run, model: str) -> str:
     replaced = old - new
     if new - old != {model} or len(replaced) != 1:
         raise UsageError(f"Two runs of {ours.set} differ in more than one model.", hint=_HINT)
+    same = [name for name in ours.weights if ours.weights[name] == theirs.weights.get(name)]
+    if any(ours.models[name] != theirs.models[name] for name in same):  # a reader's thresholds stand there
+        raise UsageError(f"Two runs of {ours.set} differ in more than a model's card.", hint=_HINT)
     return replaced.pop()
 
 

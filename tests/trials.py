@@ -9,7 +9,7 @@ from pathlib import Path
 
 from appliance.evaluation.report import Run
 from appliance.evaluation.row import Row
-from appliance.evaluation.run import Header, RunFile
+from appliance.evaluation.run import FORMAT, Header, RunFile
 from scripts.judgement import SetGains, Trial, gains
 from tests.unit.test_headers import gguf
 
@@ -56,6 +56,7 @@ def a_row(number: int, *, answerable: bool = True, f1: float = 0.5, good: bool =
         valid=int(good and not abstained),
         supported=int(good and not abstained),
         off_page=int(not good),
+        failed=0,
         evidence_ms=1.0,
         total_ms=2.0,
     )
@@ -72,14 +73,15 @@ def rows(count: int = SAMPLE, *, answerable: bool = True, f1: float = 0.5, bad: 
 
 def a_header(name: str = KNOWN, model: bytes = DEFAULT) -> Header:
     return Header(
-        appliance_eval=1,
+        appliance_eval=FORMAT,
         version="0.1.0",
         set=name,
         kind="jsonl",
         split="",
         questions=sha(f"questions of {name}"),
         documents=sha(f"documents of {name}"),
-        models={"encoder": "33" * 32, "generator": sha(model)},
+        models={"encoder": "35" * 32, "generator": sha(b"card of " + model)},
+        weights={"encoder": "33" * 32, "generator": sha(model)},
         settings="44" * 32,
         passages=6,
         generate=True,

@@ -84,6 +84,7 @@ def _header(options: Options, settings: Config, asked: QuestionSet, documents: s
         questions=asked.digest,
         documents=documents,
         models=models.hashes(used, settings.model_folders),
+        weights=models.weights(used, settings.model_folders),
         settings=settings.digest(),
         passages=PASSAGES if judged else RANKED,
         generate=generate,

@@ -42,7 +42,8 @@ class Header:
     """The first line of a run: all that its figures depend on. Two with equal ones are the same run.
 
     `questions` and `documents` are SHA-256 in hex of what was asked about what, `models` those of the models'
-    cards, `settings` that of the configuration. `limit` is None where all questions are asked.
+    cards, `weights` those of their weights, `settings` that of the configuration. `limit` is None where all
+    questions are asked.
     """
 
     appliance_eval: int
@@ -53,6 +54,7 @@ class Header:
     questions: str
     documents: str
     models: Mapping[str, str]
+    weights: Mapping[str, str]
     settings: str
     passages: int
     generate: bool
@@ -91,6 +93,7 @@ _KINDS: Final[Mapping[str, kinds.Holds]] = {
     "questions": kinds.text,
     "documents": kinds.text,
     "models": _hashes,
+    "weights": _hashes,
     "settings": kinds.text,
     "passages": kinds.counted,
     "generate": kinds.yes_or_no,

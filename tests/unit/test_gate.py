@@ -226,9 +226,19 @@ def test_runs_that_differ_in_more_than_the_model_are_not_compared(changed: dict[
 
 
 def test_settings_may_differ_by_the_models_name() -> None:
-    models = {"encoder": "33" * 32, "better": sha(CANDIDATE)}
-    ours = with_header(a_run(rows()), models=models, settings="00" * 32)
-    assert rivals(ours, a_run(rows()), sha(CANDIDATE)) == sha(DEFAULT)
+    theirs = a_run(rows())
+    encoder = {"encoder": theirs.header.models["encoder"]}
+    weights = {"encoder": theirs.header.weights["encoder"], "better": sha(CANDIDATE)}
+    ours = with_header(theirs, models=encoder | {"better": "11" * 32}, weights=weights, settings="00" * 32)
+    assert rivals(ours, theirs, sha(CANDIDATE)) == sha(DEFAULT)
+
+
+def test_a_card_that_differs_beside_the_candidate_is_noticed() -> None:
+    theirs, ours = a_run(rows()), a_run(rows(), model=CANDIDATE)
+    other = with_header(ours, models=ours.header.models | {"encoder": "22" * 32})
+    assert rivals(ours, theirs, sha(CANDIDATE)) == sha(DEFAULT)
+    with pytest.raises(UsageError, match="a model's card"):
+        rivals(other, theirs, sha(CANDIDATE))
 
 
 def test_a_run_of_another_model_is_not_the_candidates() -> None:
