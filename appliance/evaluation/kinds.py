@@ -18,7 +18,7 @@ def check(fields: Mapping[str, Any], kinds: Mapping[str, Holds]) -> None:
     Raises:
         TypeError: one is missing, one too many, or of another kind.
     """
-    if fields.keys() != kinds.keys():
+    if set(fields) != set(kinds):
         raise TypeError("other fields")
     wrong = [name for name, holds in kinds.items() if not holds(fields[name])]
     if wrong:
