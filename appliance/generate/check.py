@@ -123,18 +123,26 @@ def to_the_point(
     The quote answers too where a sentence is but a scrap ("Code", "F104") or no row of a table as it stands.
     A sentence can be true and about something else: the untuned model's commonest fault. On training
     questions its checked answers held the right one for 65 %, the quote alone for 75 % (`scripts/LOG.md`).
-    Only a `brief` model, trained to write no more than the words that answer, may write a word or two; a row
-    of a table it would tear out of its header.
+    Only a `brief` model, trained to copy no more than the words that answer, may write a word or two, and
+    they must stand in the quote letter by letter; a row of a table it would tear out of its header.
     """
     for cited in checked.citations:
         if cited.n == evidence.n and (cited.quote in evidence.quote or evidence.quote in cited.quote):
-            if _CELL in evidence.quote if brief else _is_any_scrap(checked, passages):
+            if _is_torn(checked, evidence) if brief else _is_any_scrap(checked, passages):
                 break
             return checked
     fallback = quoted(passages, evidence)
     if fallback.text == checked.text:
         return checked
     return Checked(fallback.text, fallback.citations, (*checked.unsupported, checked.text))
+
+
+def _is_torn(checked: Checked, evidence: Evidence) -> bool:
+    """Tell whether a brief answer is part of a table's row, or is not literally in the quote: 27.0 for 27."""
+    quote = _tidy(evidence.quote).casefold()
+    return _CELL in evidence.quote or any(
+        claim.text.rstrip(".").casefold() not in quote for claim in _claims(checked.text)
+    )
 
 
 def _is_any_scrap(checked: Checked, passages: Sequence[Passage]) -> bool:

@@ -25,3 +25,8 @@ lora() {
 }
 lora --until 0.6
 lora --grid
+python=.venv/bin/python name=smollm2-135m-cited
+"$python" -m scripts.keep_adapter "$work/adapter" "$work/$name" --base SmolLM2-135M-Instruct
+"$python" -m scripts.convert "$work/$name" "$work/merged.gguf" --kind merged --base "$base" --type f16
+"$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf"
+"$python" -m scripts.answers --data "$data" --model "$work/model.gguf" --out "$work/answers.jsonl"

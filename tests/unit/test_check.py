@@ -229,3 +229,13 @@ def test_a_word_of_a_table_gives_way_to_its_row_however_brief_the_model():
     table = replace(PASSAGES[0], text=ROWS)
     asked = Evidence(1, ROWS.index(row), len(ROWS), row, "manual.pdf", 3, "Alarms", 0.9)
     assert to_the_point(check("Hot gas [1]", [table], asked), [table], asked, brief=True).text == f"{row} [1]"
+
+
+def test_a_brief_answer_is_copied_letter_by_letter_or_gives_way():
+    start = TEXT.index("The pump P-101")
+    end = TEXT.index(" Do not open")
+    asked = Evidence(1, start, end, TEXT[start:end], "manual.pdf", 3, "Pumps > Start", 0.9)
+    for draft, shown in (("40 days [1]", "40 days [1]"), ("40.0 days [1]", f"{TEXT[start:end]} [1]")):
+        checked = check(draft, PASSAGES, asked)
+        assert checked.text == draft
+        assert to_the_point(checked, PASSAGES, asked, brief=True).text == shown
