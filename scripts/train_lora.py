@@ -126,6 +126,8 @@ class Grid:
 
 def rounded(weight: Tensor) -> Tensor:
     """Return the weights (out, in) as the file's 4-bit blocks of 32 along a row hold them."""
+    if weight.shape[1] % blocks.BLOCK:
+        return weight  # and so does the quantizer leave it
     parts = weight.numpy().reshape(-1, blocks.BLOCK)
     held = [_held(parts[at : at + STEP].T) for at in range(0, len(parts), STEP)]
     return torch.from_numpy(np.concatenate(held)).view_as(weight)

@@ -1,0 +1,64 @@
+"""The cases by which a generator is measured: gold under any number, distractors that do not answer."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts import answers
+
+SUBJECTS = [f"plant{number}" for number in range(30)]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    parts = [
+        {
+            "context": f"The {name} by river{number // 5} was built in {1900 + number} of stone.",
+            "qas": [
+                {"question": f"When was the {name} by river{number // 5} built?",
+                 "answers": [{"text": str(1900 + number)}]},
+                {"question": f"Who sold the {name}?", "answers": []},
+            ],
+        }
+        for number, name in enumerate(SUBJECTS)
+    ]  # fmt: skip
+    path = tmp_path / answers.FILE
+    path.parent.mkdir(parents=True)
+    with gzip.open(path, "wt") as file:
+        json.dump({"data": [{"title": "Plants", "paragraphs": parts}]}, file)
+    return tmp_path
+
+
+def test_only_the_gold_passage_answers_and_it_stands_anywhere(data: Path) -> None:
+    found = list(answers.cases(data, 30, absent=False))
+    assert len(found) == 30
+    for case in found:
+        holding = [n for n, each in enumerate(case.passages, 1) if case.answers[0] in each.text]
+        assert holding == [case.gold]
+        assert len(case.passages) == 1 + answers.DISTRACTORS
+    assert {case.gold for case in found} == {1, 2, 3}
+
+
+def test_a_larger_sample_begins_with_the_smaller(data: Path) -> None:
+    assert list(answers.cases(data, 25, absent=False))[:10] == list(answers.cases(data, 10, absent=False))
+
+
+def test_without_the_gold_passage_nothing_answers(data: Path) -> None:
+    for case in answers.cases(data, 30, absent=True):
+        assert case.gold == 0
+        assert len(case.passages) == 1 + answers.DISTRACTORS
+        assert not any(case.answers[0] in each.text for each in case.passages)
+
+
+def test_a_run_of_another_model_is_not_gone_on_with(tmp_path: Path) -> None:
+    with (tmp_path / "run").open("a+") as out:
+        assert answers._done(out, {"model": "a"}) == []
+        out.write('{"f1": 1}\n')
+        out.flush()
+        assert answers._done(out, {"model": "a"}) == [{"f1": 1}]
+        with pytest.raises(SystemExit, match="another model"):
+            answers._done(out, {"model": "b"})
