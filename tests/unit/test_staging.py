@@ -73,6 +73,15 @@ def test_a_planted_link_leads_to_no_one_elses_files(tmp_path: Path) -> None:
     assert (tmp_path / "own" / "letter").exists()
 
 
+@pytest.fixture
+def unhandled(number: signal.Signals) -> Iterator[None]:
+    """Whoever runs the tests under nohup ignores one of them."""
+    before = signal.signal(number, signal.SIG_DFL)
+    yield
+    signal.signal(number, before)
+
+
+@pytest.mark.usefixtures("unhandled")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_request_to_end_is_heard_once_and_then_all_is_as_before(number: signal.Signals) -> None:
     cleaned = []
