@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for option in ("--data", "--feedback", "--model", "--work", "--out", "--base", "--set"):
         parser.add_argument(option, type=Path)
-    for option in ("--kind", "--type"):
+    for option in ("--kind", "--type", "--template"):
         parser.add_argument(option)
     parser.add_argument("positional", nargs="*", type=Path)
     FAKES[name](parser.parse_args(words))

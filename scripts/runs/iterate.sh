@@ -18,6 +18,7 @@ trainer=${TRAINER:-.cache/train/bin/python}  # has torch (requirements/train.in)
 data=${DATA:-../shared/data}                 # published questions, so that what is known is not forgotten
 base=${BASE:-.cache/models/smollm2/published.gguf}  # the published weights that the adapter is for
 default=${DEFAULT:-.venv/share/appliance/models/smollm2-135m-instruct/model.gguf}
+template=${TEMPLATE:-chatml}                 # of the default, as its card says
 sets=${SETS:-.cache/frozen}                  # of scripts/questions.py: those of models/gate/frozen.toml
 frozen=${FROZEN:-models/gate/frozen.toml}
 board=${LEADERBOARD:-models/gate/leaderboard.jsonl}
@@ -63,7 +64,7 @@ for set in "$sets"/*.jsonl; do
   stage "answers of the new model to $name" "$work/runs/new-$name" "$work/model.gguf" "$set" -- \
     "$python" -m scripts.trial --model "$work/model.gguf" --set "$set" --out "$work/runs/new-$name"
   stage "answers of the default to $name" "$work/runs/old-$name" "$default" "$set" -- \
-    "$python" -m scripts.trial --model "$default" --set "$set" --out "$work/runs/old-$name"
+    "$python" -m scripts.trial --model "$default" --template "$template" --set "$set" --out "$work/runs/old-$name"
   candidates+=("$work/runs/new-$name") defaults+=("$work/runs/old-$name")
 done
 
