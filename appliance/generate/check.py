@@ -140,9 +140,14 @@ def to_the_point(
 def _is_torn(checked: Checked, evidence: Evidence) -> bool:
     """Tell whether a brief answer is part of a table's row, or is not literally in the quote: 27.0 for 27."""
     quote = _tidy(evidence.quote).casefold()
-    return _CELL in evidence.quote or any(
-        claim.text.rstrip(".").casefold() not in quote for claim in _claims(checked.text)
+    return _CELL in evidence.quote or not all(
+        _stands_whole(claim.text.rstrip(".").casefold(), quote) for claim in _claims(checked.text)
     )
+
+
+def _stands_whole(words: str, quote: str) -> bool:
+    """Tell whether `words` stand in the quote and are no part of a longer word or number: 7 is not in 27."""
+    return bool(re.search(rf"(?<![\w])(?<!\d[.,]){re.escape(words)}(?!\w)(?![.,]\d)", quote))
 
 
 def _is_any_scrap(checked: Checked, passages: Sequence[Passage]) -> bool:

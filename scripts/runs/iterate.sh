@@ -8,6 +8,7 @@
 # can be stopped at any point and run again. A model that is worse than the default ends here, with exit code 7.
 # FEEDBACK holds passages of documents, and so does WORK/corpus: both belong where the documents may lie.
 set -euo pipefail
+umask 077  # passages of documents go into WORK
 cd "$(dirname "$0")/../.."
 usage="usage: scripts/runs/iterate.sh FEEDBACK DRAFT WORK"
 feedback=${1:?"$usage"} draft=${2:?"$usage"} work=${3:?"$usage"}
@@ -46,11 +47,17 @@ stage() {
   touch "$stamp"
 }
 
+# What was trained on another corpus is no checkpoint for this one.
+make_corpus() {
+  rm -f "$work/corpus/checkpoint.safetensors" "$work/corpus/train.log"
+  "$python" -m scripts.corpus --data "$data" --feedback "$feedback" --model "$default" --out "$work/corpus"
+}
+
 mkdir -p "$work/runs" "$work/done"
 step "feedback"
 "$python" -m scripts.feedback check "$feedback"
 stage corpus "$work/corpus/card.json" "$feedback" "$default" -- \
-  "$python" -m scripts.corpus --data "$data" --feedback "$feedback" --model "$default" --out "$work/corpus"
+  make_corpus
 stage training "$work/adapter/adapter_model.safetensors" "$work/corpus/card.json" -- \
   "$trainer" -m scripts.train_lora --model "$base" --work "$work/corpus" --out "$work/adapter"
 stage merging "$work/merged.gguf" "$work/adapter/adapter_model.safetensors" -- \
@@ -59,8 +66,8 @@ stage quantizing "$work/model.gguf" "$work/merged.gguf" -- \
   "$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf" --type iq4_nl
 
 candidates=() defaults=()
-for set in "$sets"/*.jsonl; do
-  name=$(basename "$set")
+for name in $(sed -n 's/^name = "\(.*\)".*/\1/p' "$frozen"); do
+  set=$sets/$name
   stage "answers of the new model to $name" "$work/runs/new-$name" "$work/model.gguf" "$set" -- \
     "$python" -m scripts.trial --model "$work/model.gguf" --set "$set" --out "$work/runs/new-$name"
   stage "answers of the default to $name" "$work/runs/old-$name" "$default" "$set" -- \

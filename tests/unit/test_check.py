@@ -239,3 +239,12 @@ def test_a_brief_answer_is_copied_letter_by_letter_or_gives_way():
         checked = check(draft, PASSAGES, asked)
         assert checked.text == draft
         assert to_the_point(checked, PASSAGES, asked, brief=True).text == shown
+
+
+def test_a_brief_answer_is_no_part_of_a_longer_number():
+    text = "The valve opens at 27 bar. It is tested after 7 days."
+    quote = "The valve opens at 27 bar."
+    source = replace(PASSAGES[0], text=text)
+    asked = Evidence(1, 0, len(quote), quote, "manual.pdf", 3, "Valves", 0.9)
+    for draft, shown in (("27 bar [1]", "27 bar [1]"), ("7 [1]", f"{quote} [1]")):
+        assert to_the_point(check(draft, [source], asked), [source], asked, brief=True).text == shown
