@@ -31,8 +31,9 @@ from appliance.generate.check import check, to_the_point
 from appliance.generate.llm import LlamaGenerator
 from appliance.generate.prompt import REFUSED, compose, enough
 from appliance.retrieve import cross
-from appliance.types import Evidence, Passage
+from appliance.types import Passage
 from scripts.corpora import load_reader
+from scripts.quoting import Quote, quoting
 from scripts.reader_data import Index
 from scripts.squad import SEED, questions
 
@@ -68,6 +69,7 @@ def main() -> None:
     reader = load_reader()
     if not isinstance(reader, cross.CrossReader):
         parser.error("no trained reader is installed: run `make models`")
+    quote = quoting(reader)
     writer = LlamaGenerator(
         options.model, name=options.model.stem, template=options.template, threads=config.load().cores
     )
@@ -81,7 +83,7 @@ def main() -> None:
     with options.out.open("a+", encoding="utf-8") as out:
         done = _done(out, header)
         for number in range(len(done), len(every)):
-            row = answered(every[number], writer, reader)
+            row = answered(every[number], writer, quote)
             done.append(row)
             out.write(json.dumps(row) + "\n")
             out.flush()
@@ -123,9 +125,9 @@ def cases(data: Path, limit: int, *, absent: bool) -> Iterator[Case]:
         yield Case(each.question, each.answers, passages, 0 if absent else at + 1)
 
 
-def answered(case: Case, writer: LlamaGenerator, reader: cross.CrossReader) -> dict[str, Any]:
+def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]:
     """Return the figures of one answer."""
-    evidence, telling = _read(case, reader)
+    evidence, telling = quote(case.question, case.passages)
     prompt = compose(
         case.question,
         case.passages,
@@ -164,19 +166,6 @@ def answered(case: Case, writer: LlamaGenerator, reader: cross.CrossReader) -> d
         "output_tokens": writer.usage.output,
         "seconds": round(spent, 3),
     }
-
-
-def _read(case: Case, reader: cross.CrossReader) -> tuple[Evidence, list[tuple[tuple[int, int], ...]]]:
-    """Return what the reader quotes, of the passage it finds most relevant, and what it points to."""
-    judged = reader.judge(case.question, case.passages)
-    readings = [
-        cross.reading(one, (), reader.calibration) for one, passage in zip(judged, case.passages, strict=True)
-    ]
-    at = max(range(len(readings)), key=lambda number: readings[number].relevance)
-    start, end = readings[at].span
-    quote = case.passages[at].text[start:end]
-    evidence = Evidence(at + 1, start, end, quote, "", None, "", 1.0, mark=readings[at].mark)
-    return evidence, [(reading.span, *reading.others) for reading in readings]
 
 
 def _f1(case: Case, said: str) -> float:

@@ -3,11 +3,11 @@
     python -m scripts.corpus --data ../shared/data --model FILE.gguf --out .cache/generator [--feedback FILE]
 
 Each example is what the appliance would put before its generator (appliance/generate/prompt.py): the passage
-that answers and two distractors, cut to the sentences that matter, each under its number. The reader's choice
-is imitated: mostly it quotes the sentence of the answer, now and then a wrong one, so that the generator
-learns to look for itself. The answer is the words of the passage and its number; a share has no passage, or
-none about the subject, and then the answer is the refusal. Written are train.safetensors, dev.safetensors,
-both again as .jsonl for people, and card.json with counts, licences and hashes. The last line is JSON.
+that answers and two distractors, cut to the sentences that matter, each under its number. The shipped reader
+reads them, made as unsure as it is on strange documents: what it quotes and marks, right or wrong, is in the
+prompt, so that the generator learns when to follow. The answer is the words of the passage and its number; a share has no passage, or none about the
+subject, and then the answer is the refusal. Written are train.safetensors, dev.safetensors, both again as
+.jsonl for people, and card.json with counts, licences and hashes. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from safetensors.numpy import save_file
 
 from appliance.generate.llm import LlamaGenerator
 from appliance.generate.prompt import BRIEF, REFUSED, bare, compose
-from appliance.sentences import split
-from appliance.types import Evidence, Passage, Prompt, Span
+from appliance.retrieve import cross
+from appliance.types import Passage, Prompt
 from scripts import feedback
+from scripts.corpora import load_reader
+from scripts.quoting import Quote, quoting
 from scripts.reader_data import Index, cropped, held_out, pieces, roughened
 from scripts.reader_sources import SOURCES, Asked
 
@@ -47,8 +49,9 @@ LICENCES: Final = {
     "fairytale": "Apache-2.0 (FairytaleQA)",
 }
 DEV: Final = 300
-MISQUOTED: Final = 0.12
-"""How often the imitated reader quotes a sentence that does not answer."""
+MISHEARD: Final = 0.3
+"""The share of the question's words that the reader does not get to see. It was trained on these questions: its
+words agree with SQuAD's answers by .84 here, by .62 on held-out documents, and by .62 here without that share."""
 NO_PASSAGES: Final = 0.02
 FOREIGN: Final = 0.04
 """Examples that are to be refused: nothing was found, or nothing about the subject."""
@@ -80,10 +83,13 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=16000, help="of the published sets")
     parser.add_argument("--feedback", type=Path, help="thumbs on answers (scripts/feedback.py)")
     options = parser.parse_args()
+    reader = load_reader()
+    if not isinstance(reader, cross.CrossReader):
+        parser.error("no trained reader is installed: run `make models`")
     options.out.mkdir(parents=True, exist_ok=True)
     writer = LlamaGenerator(options.model, name="", template="chatml", threads=1, context=64)
     told = list(feedback.asked(options.feedback)) if options.feedback else []
-    made = list(drawn(options.data, options.examples, told, writer))
+    made = list(drawn(options.data, options.examples, told, quoting(reader), writer))
     parts = {name: [each for each in made if held_out(each.document) == dev] for name, dev in SPLITS.items()}
     parts["dev"] = parts["dev"][:DEV]
     card: dict[str, Any] = {"seed": SEED, "licences": LICENCES}
@@ -96,7 +102,9 @@ def main() -> None:
 SPLITS: Final = {"train": False, "dev": True}
 
 
-def drawn(data: Path, count: int, told: Sequence[Asked], writer: LlamaGenerator) -> Iterator[Example]:
+def drawn(
+    data: Path, count: int, told: Sequence[Asked], quote: Quote, writer: LlamaGenerator
+) -> Iterator[Example]:
     """Yield about `count` examples, each question once, in an order that mixes the sources.
 
     What a site `told` of its own answers comes `TOLD` times, each time cut and set beside others anew.
@@ -114,7 +122,7 @@ def drawn(data: Path, count: int, told: Sequence[Asked], writer: LlamaGenerator)
         asked += [(each, len(SHARES)) for each in told for _ in range(TOLD)]
     for index in rng.permutation(len(asked)):
         each, number = asked[index]
-        yield from example(each, rooms[number], rooms[(number + 1) % len(rooms)], rng, writer)
+        yield from example(each, rooms[number], rooms[(number + 1) % len(rooms)], rng, quote, writer)
 
 
 def _usable(each: Asked) -> bool:
@@ -152,7 +160,7 @@ class Room:
 
 
 def example(
-    each: Asked, room: Room, foreign: Room, rng: np.random.Generator, writer: LlamaGenerator
+    each: Asked, room: Room, foreign: Room, rng: np.random.Generator, quote: Quote, writer: LlamaGenerator
 ) -> Iterator[Example]:
     """Yield the example of one question; none where its answer is cut in two by the passages' borders."""
     question = roughened(each.question, rng)
@@ -162,7 +170,7 @@ def example(
         return
     if kind < NO_PASSAGES + FOREIGN:
         found = [_passage(*part) for part in foreign.any(rng, len(DISTRACTORS))]
-        yield _refusing(each, question, _prompt(question, found, 0, None, rng, writer))
+        yield _refusing(each, question, _prompt(question, found, rng, quote, writer))
         return
     start, end = each.span or (0, 0)
     holding = next((part for part in room.pieces[each.text] if part[0] <= start and end <= part[1]), None)
@@ -172,7 +180,7 @@ def example(
     others = [_passage(*part) for part in room.near(each, rng)]
     at = int(rng.integers(len(others) + 1))
     found = [*others[:at], _passage(each.title, each.text[first:last]), *others[at:]]
-    prompt = _prompt(question, found, at, (start - first, end - first), rng, writer)
+    prompt = _prompt(question, found, rng, quote, writer)
     answer = " ".join(each.text[start:end].split())
     if answer in " ".join(prompt.user.split()):
         yield Example(each.source, each.document, question, prompt.user, f"{answer} [{at + 1}]", at + 1)
@@ -187,35 +195,14 @@ def _passage(title: str, text: str) -> Passage:
 
 
 def _prompt(
-    question: str,
-    found: Sequence[Passage],
-    at: int,
-    answer: Span | None,
-    rng: np.random.Generator,
-    writer: LlamaGenerator,
+    question: str, found: Sequence[Passage], rng: np.random.Generator, quote: Quote, writer: LlamaGenerator
 ) -> Prompt:
-    """Return the prompt as the appliance makes it where the reader quotes, mostly, the answer's sentence."""
-    telling = [_pointed(passage.text, None, rng) for passage in found]
-    quoted = at
-    if answer is not None:
-        telling[at] = _pointed(found[at].text, answer, rng)
-        if rng.random() < MISQUOTED:
-            quoted = int(rng.integers(len(found)))
-            telling[quoted] = _pointed(found[quoted].text, answer if quoted == at else None, rng)
-    start, end = telling[quoted][0] if telling[quoted] else (0, len(found[quoted].text))
-    evidence = Evidence(quoted + 1, start, end, found[quoted].text[start:end], "", None, "", 1.0)
-    return compose(question, found, evidence, telling=telling, count=writer.count, context=CONTEXT)
-
-
-def _pointed(text: str, answer: Span | None, rng: np.random.Generator) -> list[Span]:
-    """Return the sentence that the reader would point to."""
-    spans = split(text)
-    if not spans:
-        return []
-    if answer is None:
-        return [spans[int(rng.integers(len(spans)))]]
-    inside = [span for span in spans if span[0] < answer[1] and span[1] > answer[0]]
-    return [(inside[0][0], inside[-1][1])] if inside else [spans[0]]
+    """Return the prompt as the appliance makes it."""
+    heard = [word for word in question.split() if rng.random() >= MISHEARD]
+    evidence, telling = quote(" ".join(heard) or question, found)
+    return compose(
+        question, found, evidence, telling=telling, count=writer.count, context=CONTEXT, brief=True
+    )
 
 
 def _written(found: Sequence[Example], path: Path, writer: LlamaGenerator) -> dict[str, Any]:

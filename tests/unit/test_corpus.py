@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from appliance.generate.prompt import REFUSED
+from appliance.sentences import split
+from appliance.types import Evidence, Passage
 from scripts import corpus
 from scripts.corpus import Room, example
 from scripts.reader_sources import Asked
@@ -31,10 +33,19 @@ def asked(number: int) -> Asked:
 ALL = [asked(number) for number in range(11, 55)]
 
 
+def quote(question: str, passages: list[Passage]) -> tuple[Evidence, list[list[tuple[int, int]]]]:
+    """Quote the second sentence of the last passage, and mark its first word."""
+    text = passages[-1].text
+    start, end = split(text)[-2]
+    mark = (start, text.index(" ", start))
+    evidence = Evidence(len(passages), start, end, text[start:end], "", None, "", 1.0, mark=mark)
+    return evidence, [split(passage.text) for passage in passages]
+
+
 @pytest.fixture(scope="module")
 def made() -> list[corpus.Example]:
     rng, room = np.random.default_rng(1), Room(ALL)
-    return [one for each in ALL * 5 for one in example(each, room, room, rng, Counter())]
+    return [one for each in ALL * 5 for one in example(each, room, room, rng, quote, Counter())]
 
 
 def test_every_answer_stands_in_the_passage_of_its_number(made: list[corpus.Example]) -> None:
@@ -45,6 +56,26 @@ def test_every_answer_stands_in_the_passage_of_its_number(made: list[corpus.Exam
         blocks = dict(re.findall(r"^\[(\d)\] (.*?)(?=^\[\d\] |^Question: )", each.prompt, re.S | re.M))
         assert answer in blocks[number]
         assert not any(answer in text for other, text in blocks.items() if other != number)
+
+
+def test_the_reader_is_heard_right_or_wrong(made: list[corpus.Example]) -> None:
+    marked = [re.search(r"^Marked: (.+) \[(\d)\]$", each.prompt, re.M) for each in made if each.gold]
+    assert all(marked)
+    assert {int(found[2]) for found in marked if found} == {1, 2, 3}
+    assert any(found[2] != str(each.gold) for found, each in zip(marked, made, strict=False) if found)
+
+
+def test_the_reader_does_not_hear_the_whole_question() -> None:
+    heard = []
+
+    def listen(question: str, passages: list[Passage]) -> tuple[Evidence, list[list[tuple[int, int]]]]:
+        heard.append(question)
+        return quote(question, passages)
+
+    rng, room = np.random.default_rng(1), Room(ALL)
+    made = [one for each in ALL for one in example(each, room, room, rng, listen, Counter())]
+    share = sum(len(each.split()) for each in heard) / sum(len(each.question.split()) for each in made)
+    assert 0.5 < share < 0.85
 
 
 def test_the_gold_passage_stands_under_any_number(made: list[corpus.Example]) -> None:

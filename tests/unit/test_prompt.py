@@ -1,6 +1,7 @@
 """What the generator is given: numbered data, evidence first, always within the budget."""
 
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,14 @@ def test_a_model_trained_on_these_prompts_is_given_no_example():
     assert brief.system == BRIEF
     assert "Example" not in brief.system
     assert brief.user == build(passages, "One.").user
+
+
+def test_it_is_told_what_the_reader_marked():
+    passages = (passage("One."), passage("It runs at\n1,450 [3] rpm.", 2))
+    asked = replace(evidence(passages, "It runs at\n1,450 [3] rpm.", n=2), mark=(8, 24))
+    user = compose("how fast?", passages, asked, count=count, context=2048, brief=True).user
+    assert user.endswith("Question: how fast?\nMarked: at 1,450 (3) rpm [2]\nAnswer:")
+    assert "Marked" not in compose("how fast?", passages, asked, count=count, context=2048).user
 
 
 def test_no_more_passages_than_a_person_will_wait_for():
