@@ -5,9 +5,10 @@
 Each example is what the appliance would put before its generator (appliance/generate/prompt.py): the passage
 that answers and two distractors, cut to the sentences that matter, each under its number. The shipped reader
 reads them, made as unsure as it is on strange documents: what it quotes and marks, right or wrong, is in the
-prompt, so that the generator learns when to follow. The answer is the words of the passage and its number; a share has no passage, or none about the
-subject, and then the answer is the refusal. Written are train.safetensors, dev.safetensors, both again as
-.jsonl for people, and card.json with counts, licences and hashes. The last line is JSON.
+prompt, so that the generator learns when to follow. The answer is the words of the passage and its number; a
+share has no passage, or none about the subject, and then the answer is the refusal. Written are
+train.safetensors, dev.safetensors, both again as .jsonl for people, and card.json with counts, licences and
+hashes. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ LICENCES: Final = {
 }
 DEV: Final = 300
 MISHEARD: Final = 0.3
-"""The share of the question's words that the reader does not get to see. It was trained on these questions: its
-words agree with SQuAD's answers by .84 here, by .62 on held-out documents, and by .62 here without that share."""
+"""The share of the question's words that the reader does not get to see. It was trained on these questions:
+what it marks agrees with SQuAD's answers by .84 here, by .62 on held-out documents, and by .62 here without
+that share."""
 NO_PASSAGES: Final = 0.02
 FOREIGN: Final = 0.04
 """Examples that are to be refused: nothing was found, or nothing about the subject."""

@@ -59,7 +59,7 @@ def compose(
     Deterministic; `count` counts tokens, `context` is the model's limit for prompt and answer, `brief` says
     that it was trained on these prompts and needs no example. The quote goes in with what stands about it, of
     other passages the sentences that `telling` and the question's words point to. What does not fit is left
-    out, further passages first and the quote never. A `brief` model is also told which words the reader marked.
+    out, further passages first and the quote never. A `brief` model is also told what the reader marked.
     """
     system = BRIEF if brief else SYSTEM
     asked = _cut_words(question, QUESTION_TOKENS, count)
