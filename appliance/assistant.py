@@ -43,9 +43,9 @@ from appliance.types import (
     Timings,
     Tokens,
 )
+from appliance.vault.access.keyfile import Cipher, Kdf
+from appliance.vault.audit.reviewer import ReviewerPublic
 from appliance.vault.folder import create_vault, open_vault, unlocked
-from appliance.vault.keyfile import Cipher, Kdf
-from appliance.vault.reviewer import ReviewerPublic
 from appliance.vault.store import Store, reanchor
 
 UNFINISHED = "not finished: add it again to go on, or remove it"

@@ -24,13 +24,14 @@ from appliance.errors import (
 )
 from appliance.secret import DEVICE_KINDS, Secret, wipe
 from appliance.types import Checking, Rewritten, SlotInfo
-from appliance.vault import factors, keys, rewrite
-from appliance.vault.audit import AuditLog
-from appliance.vault.cost import calibrate
+from appliance.vault import rewrite
+from appliance.vault.access import factors, keys
+from appliance.vault.access.cost import calibrate
+from appliance.vault.access.keyfile import DEFAULT_KDF, Cipher, Kdf
+from appliance.vault.access.keys import DataKey
+from appliance.vault.audit.auditlog import AuditLog
+from appliance.vault.audit.trail import delay_s
 from appliance.vault.erasure import erase, finish_erasure, refuse_erased
-from appliance.vault.keyfile import DEFAULT_KDF, Cipher, Kdf
-from appliance.vault.keys import DataKey
-from appliance.vault.trail import delay_s
 
 Tell = Callable[[Checking], None]
 

@@ -29,11 +29,11 @@ from appliance.types import (
     Report,
     Retrieved,
 )
-from appliance.vault.audit import SEED_BYTES, AuditLog, verify
-from appliance.vault.contents import AUDIT
-from appliance.vault.entry import At
-from appliance.vault.keys import Clock
-from appliance.vault.reviewer import ReviewerPublic
+from appliance.vault.access.keys import Clock
+from appliance.vault.audit.auditlog import SEED_BYTES, AuditLog, verify
+from appliance.vault.audit.entry import At
+from appliance.vault.audit.reviewer import ReviewerPublic
+from appliance.vault.seal.contents import AUDIT
 from appliance.vault.store import Store
 
 

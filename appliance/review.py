@@ -16,11 +16,12 @@ from appliance.custody import now, outside, refuse_taken, write_new
 from appliance.errors import ApplianceError, AuditDamaged, UsageError
 from appliance.secret import Secret
 from appliance.types import Check, Report
-from appliance.vault import audit, keys, logfile, reviewer, trail
-from appliance.vault.audit import AuditLog
-from appliance.vault.entry import Entry
+from appliance.vault.access import keys
+from appliance.vault.audit import auditlog, logfile, reviewer, trail
+from appliance.vault.audit.auditlog import AuditLog
+from appliance.vault.audit.entry import Entry
+from appliance.vault.audit.reviewer import Reviewer, ReviewerPublic
 from appliance.vault.erasure import RECORD, refuse_erased
-from appliance.vault.reviewer import Reviewer, ReviewerPublic
 
 _MOST: Final = 1 << 16
 
@@ -35,7 +36,7 @@ def verify(path: Path, *, checkpoints: Sequence[Path] = (), who: Reviewer | None
     """
     points = [read_small(point) for point in checkpoints]
     path = path / logfile.LOG if _erased(path) else path
-    return Report(tuple(audit.verify(path, reviewer=who, checkpoints=points)))
+    return Report(tuple(auditlog.verify(path, reviewer=who, checkpoints=points)))
 
 
 def show(path: Path, *, last: int, who: Reviewer | None = None) -> tuple[dict[str, Any], ...]:
@@ -44,7 +45,7 @@ def show(path: Path, *, last: int, who: Reviewer | None = None) -> tuple[dict[st
     Raises:
         AuditDamaged: there is no log, or it cannot be read; or sealed content was changed.
     """
-    return tuple(_fields(entry, who) for entry in deque(audit.entries(path), maxlen=last))
+    return tuple(_fields(entry, who) for entry in deque(auditlog.entries(path), maxlen=last))
 
 
 def checkpoint(folder: Path, target: Path) -> Path:
@@ -61,7 +62,7 @@ def checkpoint(folder: Path, target: Path) -> Path:
         refuse_erased(folder)
     point = AuditLog.open(folder, now).checkpoint()
     with outside(target):
-        return audit.save_checkpoint(point, target)
+        return auditlog.save_checkpoint(point, target)
 
 
 def export(folder: Path, target: Path) -> None:

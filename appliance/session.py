@@ -17,8 +17,8 @@ from appliance.errors import IntegrityError, UsageError
 from appliance.posture import models_report, posture_report
 from appliance.secret import Secret
 from appliance.types import Checking, Level, Report
-from appliance.vault.cost import calibrate
-from appliance.vault.keyfile import Cipher
+from appliance.vault.access.cost import calibrate
+from appliance.vault.access.keyfile import Cipher
 
 Reply = Any
 _TELL_S = 0.1

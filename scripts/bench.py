@@ -47,7 +47,7 @@ SIZE = 900
 """The most characters of a chunk of the peer: over these documents 711 on average then, and ours have 708."""
 WARM_UP = 20
 """Questions asked before any counts. Each question is asked once, so that no answer can have been kept."""
-MAKES_VAULTS = ("scripts/bench_fill.py", "appliance/ingest/chunk.py", "appliance/vault/schema.py")
+MAKES_VAULTS = ("scripts/bench_fill.py", "appliance/ingest/chunk.py", "appliance/vault/database/schema.py")
 """Files whose change makes the large vault anew."""
 
 

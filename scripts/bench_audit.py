@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance import durable
-from appliance.vault import audit, entry, logfile
-from appliance.vault.audit import AuditLog
-from appliance.vault.entry import Entry, State
-from appliance.vault.reviewer import Reviewer, generate
+from appliance.vault.audit import auditlog, entry, logfile
+from appliance.vault.audit.auditlog import AuditLog
+from appliance.vault.audit.entry import Entry, State
+from appliance.vault.audit.reviewer import Reviewer, generate
 
 SEED, VAULT = bytes(32), bytes(16)
 MODELS = {"e5-small": "ab" * 32, "reader": "cd" * 32, "qwen3": "ef" * 32}
@@ -80,7 +80,7 @@ def main(folder: Path, count: int) -> None:
     before = size().st_size
     result["record_sealed_ms"] = took(sealed, RECORDS)
     result["bytes_sealed"] = (size().st_size - before) // RECORDS
-    *_, last = audit.entries(folder)
+    *_, last = auditlog.entries(folder)
     if last is None:
         raise SystemExit("The last line cannot be read.")
     fill(folder, last, count)
@@ -90,7 +90,7 @@ def main(folder: Path, count: int) -> None:
         "repair_ms": took(lambda: log.repair(SEED, vault=VAULT), 3),
     }
     for name, seed in (("locked", None), ("seed", SEED)):
-        spent = took(lambda seed=seed: list(audit.verify(folder, seed=seed)))  # type: ignore[misc]
+        spent = took(lambda seed=seed: list(auditlog.verify(folder, seed=seed)))  # type: ignore[misc]
         result[f"verify_{name}_per_s"] = round(1000 * (last.n + 1 + count) / spent)
     print(json.dumps(result))
 

@@ -22,9 +22,9 @@ from unittest import mock
 import numpy as np
 
 from appliance.types import Draft, Hit, Vector
-from appliance.vault.keyfile import KeyFile
-from appliance.vault.keys import DataKey
-from appliance.vault.ledger import Ledger, listed
+from appliance.vault.access.keyfile import KeyFile
+from appliance.vault.access.keys import DataKey
+from appliance.vault.seal.ledger import Ledger, listed
 from appliance.vault.store import FILE, Store, create_store, open_store
 from scripts.bench_fill import drafts, reversed_sentences, texts
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
-ENGINE: Final = "appliance/vault/engine.py"
+ENGINE: Final = "appliance/vault/database/engine.py"
 _LIBRARIES: Final = ("cryptography", "hashlib", "hmac", "secrets")
 _FLAT: Final = ("hashlib.", "secrets.", "hmac.")  # modules of functions
 _HAZMAT: Final = "cryptography.hazmat.primitives"

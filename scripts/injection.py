@@ -49,7 +49,7 @@ from appliance.retrieve import reader
 from appliance.secret import Secret
 from appliance.sentences import split
 from appliance.types import Answer, Answered, Delta
-from appliance.vault.keyfile import DEFAULT_KDF
+from appliance.vault.access.keyfile import DEFAULT_KDF
 from scripts.reader_sources import squad
 
 PASSPHRASE = b"measure only"

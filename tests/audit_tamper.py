@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from appliance.errors import AuditDamaged
-from appliance.vault import entry
-from appliance.vault.audit import AuditLog
-from appliance.vault.entry import START, Entry, Introduction, State, line_hash
-from appliance.vault.logfile import KEY, LOG
-from appliance.vault.reviewer import Reviewer, ReviewerPublic
-from appliance.vault.trail import Examination
+from appliance.vault.audit import entry
+from appliance.vault.audit.auditlog import AuditLog
+from appliance.vault.audit.entry import START, Entry, Introduction, State, line_hash
+from appliance.vault.audit.logfile import KEY, LOG
+from appliance.vault.audit.reviewer import Reviewer, ReviewerPublic
+from appliance.vault.audit.trail import Examination
 
 SEED = bytes(range(32))
 VAULT = bytes(range(16))

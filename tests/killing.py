@@ -21,7 +21,7 @@ import apsw
 import numpy as np
 
 from appliance.errors import ApplianceError
-from appliance.vault import slots
+from appliance.vault.access import slots
 from tests import steps
 from tests.disk import Disk
 from tests.steps import Step, Take

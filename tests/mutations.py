@@ -16,8 +16,8 @@ from dataclasses import replace
 import numpy as np
 
 from appliance.errors import KeyFileError, WrongSecret
-from appliance.vault import keyfile, keys, slots
-from appliance.vault.keyfile import FLOOR, KeyFile, Slot
+from appliance.vault.access import keyfile, keys, slots
+from appliance.vault.access.keyfile import FLOOR, KeyFile, Slot
 from tests.vectors.keys import parts
 
 DATA_KEY = bytes(range(32))

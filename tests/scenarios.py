@@ -6,8 +6,9 @@ import json
 
 from appliance.errors import VaultErased, VaultMissing, WrongSecret
 from appliance.secret import Secret
-from appliance.vault import erasure, folder, keys, rewrite
-from appliance.vault.keyfile import FLOOR
+from appliance.vault import erasure, folder, rewrite
+from appliance.vault.access import keys
+from appliance.vault.access.keyfile import FLOOR
 from tests.killing import Scenario
 from tests.stores import ENCODER, a_draft, added, noon, unit_vectors
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from appliance.errors import UsageError
 from appliance.types import Check, Chunk, Document, DocumentPage, Draft, Passage
-from appliance.vault.keyfile import KeyFile
-from appliance.vault.keys import DataKey
+from appliance.vault.access.keyfile import KeyFile
+from appliance.vault.access.keys import DataKey
 from appliance.vault.store import Resume
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

@@ -159,7 +159,8 @@ def _new_pair(options: Options, _: Client) -> Secret:
 
 def _new_code(_options: Options, _: Client) -> Secret:
     """Show a recovery code once, and take it only when it was typed back."""
-    from appliance.vault.factors import generate_recovery_code  # loads `cryptography`, needed only here
+    # Loads `cryptography`, needed only here.
+    from appliance.vault.access.factors import generate_recovery_code
 
     code = generate_recovery_code()
     if not sys.stdin.isatty():
@@ -175,7 +176,7 @@ def _new_code(_options: Options, _: Client) -> Secret:
 
 
 def _typed_back(code: bytearray) -> bool:
-    from appliance.vault.factors import read_recovery_code  # as above
+    from appliance.vault.access.factors import read_recovery_code  # as above
 
     words = typed(None, "Type it back: ")
     try:
@@ -223,7 +224,7 @@ def _token(options: Options) -> bytearray:
     """Return the contents of the new key file, which is made where there is none."""
     path: Path = options.new_key_file
     if not path.exists():
-        from appliance.vault.factors import generate_key_file
+        from appliance.vault.access.factors import generate_key_file
 
         _write_new(path, bytes(generate_key_file()))
         narrate(f"Made the key file {path}. Keep it on another medium than the vault.")

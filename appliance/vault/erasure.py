@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from appliance import durable
 from appliance.errors import UsageError, VaultErased, VaultMissing
-from appliance.vault.keys import Clock
-from appliance.vault.lease import Lease, sole
+from appliance.vault.access.keys import Clock
+from appliance.vault.access.lease import Lease, sole
 
 RECORD: Final = "erased.json"
 _MOST: Final = 1 << 16

@@ -16,11 +16,12 @@ from typing import Final
 from appliance import durable
 from appliance.errors import VaultBusy, VaultExists
 from appliance.secret import Secret
-from appliance.vault import keys, store
+from appliance.vault import store
+from appliance.vault.access import keys
+from appliance.vault.access.keyfile import DEFAULT_KDF, Cipher, Kdf
+from appliance.vault.access.keys import Clock, DataKey
+from appliance.vault.access.lease import Lease, sole
 from appliance.vault.erasure import finish_erasure, refuse_erased
-from appliance.vault.keyfile import DEFAULT_KDF, Cipher, Kdf
-from appliance.vault.keys import Clock, DataKey
-from appliance.vault.lease import Lease, sole
 from appliance.vault.store import Store
 
 WAL: Final = f"{store.FILE}-wal"

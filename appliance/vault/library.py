@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from appliance.errors import IntegrityError, RolledBack, StoreDamaged, UsageError
 from appliance.types import Check, Chunk, Document, DocumentPage, Hit, Matrix, Passage, Vector
-from appliance.vault import checks, contents, rating, schema
-from appliance.vault.checks import Progress, nothing
-from appliance.vault.coarse import Bits, CoarseIndex
-from appliance.vault.engine import Database
-from appliance.vault.ledger import Ledger, Sealed, listed
+from appliance.vault.database import rating, schema
+from appliance.vault.database.coarse import Bits, CoarseIndex
+from appliance.vault.database.engine import Database
+from appliance.vault.seal import checks, contents
+from appliance.vault.seal.checks import Progress, nothing
+from appliance.vault.seal.ledger import Ledger, Sealed, listed
 
 COARSE: Final = 256
 _MAX_PHRASES: Final = 256

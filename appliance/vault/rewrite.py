@@ -12,13 +12,15 @@ from appliance import durable
 from appliance.errors import StoreDamaged
 from appliance.secret import Secret
 from appliance.types import Rewritten
-from appliance.vault import keys, logfile, store
-from appliance.vault.checks import Progress, nothing
+from appliance.vault import store
+from appliance.vault.access import keys
+from appliance.vault.access.keyfile import DEFAULT_KDF, Cipher, Kdf, KeyFile
+from appliance.vault.access.keys import Clock, DataKey
+from appliance.vault.access.lease import LOCK, sole
+from appliance.vault.audit import logfile
 from appliance.vault.erasure import refuse_erased
 from appliance.vault.folder import NEXT, WAL, making, settle, unlocked
-from appliance.vault.keyfile import DEFAULT_KDF, Cipher, Kdf, KeyFile
-from appliance.vault.keys import Clock, DataKey
-from appliance.vault.lease import LOCK, sole
+from appliance.vault.seal.checks import Progress, nothing
 from appliance.vault.store import Store
 
 _SOURCE: Final = "source"

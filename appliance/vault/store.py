@@ -17,15 +17,16 @@ from appliance import durable
 from appliance.errors import StoreDamaged, UsageError, VaultBusy, VaultExists
 from appliance.secret import wipe
 from appliance.types import Check, Chunk, Document, Draft, Matrix
-from appliance.vault import checks, copying, rows, schema
-from appliance.vault.anchor import Anchor
-from appliance.vault.checks import Progress, nothing
-from appliance.vault.engine import PAGE_BYTES, Database
-from appliance.vault.keys import Clock, DataKey
-from appliance.vault.ledger import Sealed
+from appliance.vault.access.keys import Clock, DataKey
+from appliance.vault.database import rows, schema
+from appliance.vault.database.engine import PAGE_BYTES, Database
 from appliance.vault.library import Library, check_vectors
-from appliance.vault.seal import Sealer
-from appliance.vault.sealing import Sealing
+from appliance.vault.seal import checks, copying
+from appliance.vault.seal.anchor import Anchor
+from appliance.vault.seal.checks import Progress, nothing
+from appliance.vault.seal.ledger import Sealed
+from appliance.vault.seal.macs import Sealer
+from appliance.vault.seal.sealing import Sealing
 
 FILE: Final = "store.db"
 LOCK: Final = "write.lock"

@@ -23,8 +23,8 @@ NEVER = {
     "urllib3",
 }
 ENGINES = {
-    "apsw": "appliance/vault/engine.py",
-    "sqlite_vec": "appliance/vault/engine.py",
+    "apsw": "appliance/vault/database/engine.py",
+    "sqlite_vec": "appliance/vault/database/engine.py",
     "llama_cpp": "appliance/generate/llm.py",
     "onnxruntime": "appliance/inference.py",
     "tokenizers": "appliance/inference.py",

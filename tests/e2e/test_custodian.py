@@ -19,8 +19,8 @@ import pytest
 
 from appliance.custody import now
 from appliance.secret import Secret
+from appliance.vault.access.keyfile import FLOOR
 from appliance.vault.folder import create_vault
-from appliance.vault.keyfile import FLOOR
 from tests.conftest import PASSPHRASE
 
 ROOT = Path(__file__).parents[2]

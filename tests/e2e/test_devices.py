@@ -13,9 +13,9 @@ import pytest
 from appliance.custody import now
 from appliance.journal import Journal
 from appliance.secret import Secret
-from appliance.vault import audit
+from appliance.vault.access.keyfile import FLOOR
+from appliance.vault.audit import auditlog
 from appliance.vault.folder import create_vault
-from appliance.vault.keyfile import FLOOR
 from tests import softhsm
 from tests.conftest import PASSPHRASE
 
@@ -38,7 +38,7 @@ def vault(home: Path, tmp_path: Path) -> Path:
 
 
 def failed_unlocks(vault: Path) -> int:
-    return sum(entry.outcome == "wrong secret" for entry in audit.entries(vault) if entry)
+    return sum(entry.outcome == "wrong secret" for entry in auditlog.entries(vault) if entry)
 
 
 def test_a_token_is_added_opens_survives_a_rotation_and_is_removed(

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import StorageFull
-from appliance.vault import audit, entry
-from appliance.vault.audit import AuditLog
-from appliance.vault.logfile import KEY, LOG
+from appliance.vault.audit import auditlog, entry
+from appliance.vault.audit.auditlog import AuditLog
+from appliance.vault.audit.logfile import KEY, LOG
 from tests.audit_tamper import CREDENTIAL, SEED, VAULT, Clock, a_log
 from tests.victims import killed_after, without_room
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 WRITER = """
 import sys
 from pathlib import Path
-from appliance.vault.audit import AuditLog
+from appliance.vault.audit.auditlog import AuditLog
 from tests.audit_tamper import Clock
 log = AuditLog.open(Path(sys.argv[1]), Clock())
 print(*[log.record("ask", "ok") for _ in range(int(sys.argv[2]))])
@@ -28,11 +28,11 @@ print(*[log.record("ask", "ok") for _ in range(int(sys.argv[2]))])
 
 
 def wrong(path: Path) -> list[str]:
-    return [f"{check.name}: {check.detail}" for check in audit.verify(path, seed=SEED) if not check.ok]
+    return [f"{check.name}: {check.detail}" for check in auditlog.verify(path, seed=SEED) if not check.ok]
 
 
 def numbers(path: Path) -> list[int]:
-    return [found.n for found in audit.entries(path) if found]
+    return [found.n for found in auditlog.entries(path) if found]
 
 
 @pytest.mark.parametrize("calls", [*range(1, 150, 4), 100_000])
@@ -87,7 +87,7 @@ def test_without_room_the_action_is_refused_and_no_partial_line_stays(tmp_path, 
 def test_a_log_that_may_not_be_written_refuses(tmp_path):
     log = a_log(tmp_path)
     (tmp_path / LOG).chmod(0o400)
-    with pytest.raises(audit.AuditDamaged):
+    with pytest.raises(auditlog.AuditDamaged):
         log.record("ask", "ok")
 
 
@@ -115,7 +115,7 @@ def test_verify_reads_on_while_somebody_writes(tmp_path):
     log = a_log(tmp_path)
     for _ in range(20):
         log.record("ask", "ok")
-    checks = audit.verify(tmp_path, seed=SEED)
+    checks = auditlog.verify(tmp_path, seed=SEED)
     first = next(checks)
     log.record("ask", "ok")
     assert all(check.ok for check in [first, *checks])

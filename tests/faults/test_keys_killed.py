@@ -10,8 +10,8 @@ import shutil
 import pytest
 
 from appliance.errors import KeyFileError, WrongSecret
-from appliance.vault import keyfile, keys, slots
-from appliance.vault.keyfile import FLOOR
+from appliance.vault.access import keyfile, keys, slots
+from appliance.vault.access.keyfile import FLOOR
 from tests import mutations
 from tests.stores import noon
 from tests.vectors.keys import parts

@@ -15,8 +15,8 @@ from appliance import durable
 from appliance.errors import ApplianceError, UsageError
 from appliance.secret import Secret
 from appliance.vault import rewrite
+from appliance.vault.access.keyfile import FLOOR
 from appliance.vault.folder import create_vault, open_vault, unlocked
-from appliance.vault.keyfile import FLOOR
 from appliance.vault.store import ANCHOR, FILE, reanchor
 
 

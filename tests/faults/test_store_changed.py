@@ -10,7 +10,7 @@ import pytest
 
 from appliance.errors import ApplianceError, IntegrityError, StoreDamaged
 from appliance.types import Hit
-from appliance.vault.coarse import quantize
+from appliance.vault.database.coarse import quantize
 from appliance.vault.store import create_store, open_store
 from tests.stores import a_draft, a_key, added, noon, unit_vectors
 

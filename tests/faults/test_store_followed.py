@@ -12,8 +12,8 @@ import pytest
 
 from appliance.errors import StorageFull
 from appliance.types import Hit
-from appliance.vault.anchor import Anchor
-from appliance.vault.seal import Sealer
+from appliance.vault.seal.anchor import Anchor
+from appliance.vault.seal.macs import Sealer
 from appliance.vault.store import create_store, open_store
 from tests.stores import a_draft, a_key, added, noon, unit_vectors
 from tests.victims import without_room

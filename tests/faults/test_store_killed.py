@@ -7,7 +7,7 @@ import pytest
 from appliance.errors import StorageFull, VaultMissing
 from appliance.secret import Secret
 from appliance.vault import folder
-from appliance.vault.keyfile import FLOOR
+from appliance.vault.access.keyfile import FLOOR
 from appliance.vault.store import create_store, open_store
 from tests.stores import ENCODER, a_draft, a_key, added, noon, unit_vectors
 from tests.victims import killed_after, without_room

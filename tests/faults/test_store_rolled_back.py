@@ -8,9 +8,9 @@ import pytest
 
 from appliance.errors import IntegrityError, RolledBack, StoreDamaged, by_name
 from appliance.types import Hit
-from appliance.vault.anchor import Anchor, State
-from appliance.vault.keys import DataKey
-from appliance.vault.seal import Sealer
+from appliance.vault.access.keys import DataKey
+from appliance.vault.seal.anchor import Anchor, State
+from appliance.vault.seal.macs import Sealer
 from appliance.vault.store import create_store, open_store, reanchor, seal_anew
 from tests import tamper
 from tests.stores import ENCODER, a_draft, a_key, added, noon, unit_vectors

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.vault import engine
+from appliance.vault.database import engine
 from tests import killing, scenarios
 
 CASES = 4

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import ApplianceError, UsageError, VaultBusy
-from appliance.vault import engine, erasure, folder, rewrite
-from appliance.vault.keyfile import FLOOR
+from appliance.vault import erasure, folder, rewrite
+from appliance.vault.access.keyfile import FLOOR
+from appliance.vault.database import engine
 from tests import killing, scenarios
 from tests.scenarios import content, opened, passphrase
 from tests.stores import a_draft, added, noon

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.journal import Journal
 from appliance.secret import Secret
-from appliance.vault.checkpoint import countersign
+from appliance.vault.access.keyfile import FLOOR
+from appliance.vault.audit.checkpoint import countersign
 from appliance.vault.folder import create_vault, open_vault
-from appliance.vault.keyfile import FLOOR
 from scripts import verify_log, verify_vault
 from tests import tamper
 from tests.stores import ENCODER, a_draft, added, noon, unit_vectors

@@ -28,7 +28,7 @@ from appliance.ingest.parse.nursery import Nursery
 from appliance.ingest.screen import screen
 from appliance.sandbox import Limits
 from appliance.types import Parsed
-from appliance.vault import keyfile
+from appliance.vault.access import keyfile
 from tests.fuzz import seeds
 from tests.fuzz.mutate import mutant
 

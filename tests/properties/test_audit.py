@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import AuditDamaged
-from appliance.vault import audit, entry
-from appliance.vault.entry import Box, Entry, State
-from appliance.vault.logfile import KEY, LOG
+from appliance.vault.audit import auditlog, entry
+from appliance.vault.audit.entry import Box, Entry, State
+from appliance.vault.audit.logfile import KEY, LOG
 from tests.audit_tamper import CREDENTIAL, SEED, VAULT, Clock, a_log
 
 SHA = st.binary(min_size=32, max_size=32)
@@ -117,7 +117,7 @@ def test_any_honest_history_verifies(steps):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clock, points = Clock(), []
-        log = audit.AuditLog.create(folder, SEED, clock, vault=VAULT)
+        log = auditlog.AuditLog.create(folder, SEED, clock, vault=VAULT)
         for step in steps:
             match step:
                 case "record":
@@ -137,14 +137,14 @@ def test_any_honest_history_verifies(steps):
                     with (folder / LOG).open("ab") as file:
                         file.write(_start_of_next(folder))
         reviewer = CREDENTIAL if log.reviewers else None
-        checks = list(audit.verify(folder, seed=SEED, reviewer=reviewer, checkpoints=points))
+        checks = list(auditlog.verify(folder, seed=SEED, reviewer=reviewer, checkpoints=points))
         assert [check for check in checks if not check.ok] == []
 
 
 def _state_before_the_last(folder: Path) -> bytes:
     """What a kill between the line and the state leaves."""
     state = entry.parse_state((folder / KEY).read_bytes())
-    *_, last = audit.entries(folder)
+    *_, last = auditlog.entries(folder)
     key = entry.next_key(entry.first_key(SEED), state.n - 1)
     return entry.encode_state(replace(state, n=state.n - 1, head=last.prev, key=key))
 
@@ -157,5 +157,5 @@ def _start_of_next(folder: Path) -> bytes:
 def test_a_draft_is_another_entry_once_anything_differs():
     with tempfile.TemporaryDirectory() as name:
         a_log(Path(name))
-        (first,) = audit.entries(Path(name))
+        (first,) = auditlog.entries(Path(name))
         assert entry.encode(replace(first, outcome="no")) != entry.encode(first)

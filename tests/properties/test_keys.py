@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from appliance.errors import KeyFileError, UsageError
 from appliance.secret import Secret
-from appliance.vault import factors, keyfile, slots
-from appliance.vault.keyfile import CEILING, FLOOR, Device, Escrow, Kdf, KeyFile, Slot
+from appliance.vault.access import factors, keyfile, slots
+from appliance.vault.access.keyfile import CEILING, FLOOR, Device, Escrow, Kdf, KeyFile, Slot
 from tests import mutations
 from tests.vectors.keys import parts
 

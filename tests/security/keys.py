@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.errors import ApplianceError, WrongSecret
-from appliance.vault import keyfile, keys
-from appliance.vault.engine import PAGE_BYTES, Database
-from appliance.vault.keyfile import FLOOR, Cipher
+from appliance.vault.access import keyfile, keys
+from appliance.vault.access.keyfile import FLOOR, Cipher
+from appliance.vault.database.engine import PAGE_BYTES, Database
 from tests.security.box import PASSPHRASE, ROOT, Peak, box
 from tests.security.opened import data_key, now, secret
 from tests.security.registry import Scale, Tried, row

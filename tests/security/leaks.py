@@ -54,9 +54,9 @@ class Finder(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Finder())
 """
 LAYERS = (
-    ("appliance.vault.keys:unlock", "list"),
-    ("appliance.vault.keyfile:parse", "list"),
-    ("appliance.vault.engine:Database.rows", "list"),
+    ("appliance.vault.access.keys:unlock", "list"),
+    ("appliance.vault.access.keyfile:parse", "list"),
+    ("appliance.vault.database.engine:Database.rows", "list"),
     ("appliance.vault.store:open_store", "list"),
     ("appliance.vault.library:Library.text", "show"),
     ("appliance.vault.library:Library.pages", "show"),

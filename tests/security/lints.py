@@ -23,7 +23,10 @@ RANDOM_ALLOWED = {
     ("appliance/evaluation/sets.py", "np.random"): "a sample of questions, by a seed that is printed",
 }
 XOR_ALLOWED = {
-    ("appliance/vault/coarse.py", "lane ^ bits"): "Hamming distance of public-size bit vectors, no cipher",
+    (
+        "appliance/vault/database/coarse.py",
+        "lane ^ bits",
+    ): "Hamming distance of public-size bit vectors, no cipher",
 }
 # The seal's MACs are compared once, where a store is opened or read: whoever changed it learns one bit,
 # "refused", and pays an unlock for it.
@@ -31,35 +34,41 @@ _SEAL = "a MAC of the store's own rows"
 EQUAL_ALLOWED = {
     ("appliance/generate/check.py", "key == other"): "a word of the text",
     ("appliance/posture.py", "key == name"): "a name",
-    ("appliance/vault/ledger.py", "self._sealer.mac('pages', number, *starts) != sealed.pages"): _SEAL,
+    ("appliance/vault/seal/ledger.py", "self._sealer.mac('pages', number, *starts) != sealed.pages"): _SEAL,
     (
-        "appliance/vault/ledger.py",
+        "appliance/vault/seal/ledger.py",
         "self._sealer.mac('chunk', *row) != self.index().entries['text'][at].tobytes()",
     ): _SEAL,
-    ("appliance/vault/ledger.py", "self._sealer.mac('text', number, row[0]) != sealed.text"): _SEAL,
+    ("appliance/vault/seal/ledger.py", "self._sealer.mac('text', number, row[0]) != sealed.text"): _SEAL,
     (
-        "appliance/vault/ledger.py",
+        "appliance/vault/seal/ledger.py",
         "self._sealer.mac('signs', number, signs[at:at + count].tobytes()) != mac",
     ): _SEAL,
-    ("appliance/vault/ledger.py", "self._nodes.get(number) == node"): _SEAL,
+    ("appliance/vault/seal/ledger.py", "self._nodes.get(number) == node"): _SEAL,
     (
-        "appliance/vault/ledger.py",
+        "appliance/vault/seal/ledger.py",
         "self._sealer.mac('document', *found[number]) != self._nodes[number]",
     ): _SEAL,
-    ("appliance/vault/trail.py", "self._keys.at(found.n) != key"): "two keys the verifier derived itself",
-    ("appliance/vault/trail.py", "key != after.state.key"): "two keys the verifier derived itself",
+    (
+        "appliance/vault/audit/trail.py",
+        "self._keys.at(found.n) != key",
+    ): "two keys the verifier derived itself",
+    ("appliance/vault/audit/trail.py", "key != after.state.key"): "two keys the verifier derived itself",
 }
 NONCE_ALLOWED = {
-    ("appliance/vault/copying.py", "key.page_salt()"): "derived, no secret: each vault has its own data key",
+    (
+        "appliance/vault/seal/copying.py",
+        "key.page_salt()",
+    ): "derived, no secret: each vault has its own data key",
     ("appliance/vault/store.py", "key.page_salt()"): "derived, no secret: each vault has its own data key",
     (
-        "appliance/vault/keyfile.py",
+        "appliance/vault/access/keyfile.py",
         "b'' if isinstance(slot, Escrow) else slot.nonce",
     ): "an officer's slot has none",
 }
 SQL_ALLOWED = {
-    ("appliance/vault/ledger.py", "f'SELECT * FROM {table}'"): "one of our own tables",
-    ("appliance/vault/sealing.py", "f'SELECT * FROM {table} WHERE rowid = ?'"): "one of our own tables",
+    ("appliance/vault/seal/ledger.py", "f'SELECT * FROM {table}'"): "one of our own tables",
+    ("appliance/vault/seal/sealing.py", "f'SELECT * FROM {table} WHERE rowid = ?'"): "one of our own tables",
 }
 
 _SECRETIVE = {

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.secret import Secret
-from appliance.vault import keys
-from appliance.vault.engine import Database
-from appliance.vault.keys import DataKey
+from appliance.vault.access import keys
+from appliance.vault.access.keys import DataKey
+from appliance.vault.database.engine import Database
 from tests.security.box import PASSPHRASE
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import permutations
 from pathlib import Path
 
-from appliance.vault import keyfile
+from appliance.vault.access import keyfile
 from tests import killing, scenarios, tamper
 from tests.killing import Tally
 from tests.security import byhand

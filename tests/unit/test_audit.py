@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from appliance.errors import AuditDamaged, StorageFull, UsageError, VaultExists
-from appliance.vault import audit, checkpoint, entry, logfile, trail
-from appliance.vault.audit import AuditLog
-from appliance.vault.logfile import KEY, LOG
-from appliance.vault.reviewer import ReviewerPublic, generate
+from appliance.vault.audit import auditlog, checkpoint, entry, logfile, trail
+from appliance.vault.audit.auditlog import AuditLog
+from appliance.vault.audit.logfile import KEY, LOG
+from appliance.vault.audit.reviewer import ReviewerPublic, generate
 from tests.audit_tamper import (
     CREDENTIAL,
     OTHER_SEED,
@@ -46,11 +46,11 @@ LEVELS = {
 
 
 def failed(path: Path, **level) -> dict[str, str]:
-    return {check.name: check.detail for check in audit.verify(path, **level) if not check.ok}
+    return {check.name: check.detail for check in auditlog.verify(path, **level) if not check.ok}
 
 
 def last(path: Path) -> entry.Entry:
-    found = list(audit.entries(path))[-1]
+    found = list(auditlog.entries(path))[-1]
     assert found is not None
     return found
 
@@ -107,7 +107,7 @@ def test_content_is_dropped_without_a_reviewer_and_sealed_to_each_with(tmp_path)
     log.record("ask", "ok", content={"question": "is it sealed?", "n": [1, 2.5]})
     assert b"dropped" not in (tmp_path / LOG).read_bytes()
     assert b"sealed?" not in (tmp_path / LOG).read_bytes()
-    first, asked = list(audit.entries(tmp_path))[1], last(tmp_path)
+    first, asked = list(auditlog.entries(tmp_path))[1], last(tmp_path)
     assert not first.boxes
     assert [box.to for box in asked.boxes] == [CREDENTIAL.public.fingerprint, other.fingerprint]
     assert trail.content_of(asked, CREDENTIAL) == {"question": "is it sealed?", "n": [1, 2.5]}
@@ -117,7 +117,7 @@ def test_sealed_content_opens_in_its_own_entry_only(tmp_path):
     log = a_log(tmp_path, reviewers=(CREDENTIAL.public,))
     log.record("ask", "ok", content={"q": 1})
     log.record("ask", "ok", content={"q": 2})
-    *_, one, two = audit.entries(tmp_path)
+    *_, one, two = auditlog.entries(tmp_path)
     moved = entry.parse(
         entry.encode(two).replace(
             entry.canonical.base64_of(two.boxes[0].box).encode(),
@@ -171,7 +171,7 @@ def test_fifty_failed_unlocks_are_fifty_entries_and_slow_down(tmp_path):
         log.record("unlock", "wrong secret")
         delays.append(trail.delay_s(log.failures()))
     assert delays == [0, 0, 0, 2, 4, 8, 16] + [30] * 43
-    assert sum(found.outcome == "wrong secret" for found in audit.entries(tmp_path)) == 50
+    assert sum(found.outcome == "wrong secret" for found in auditlog.entries(tmp_path)) == 50
     log.record("lock", "ok")
     assert log.failures() == 50
     log.record("unlock", "ok")
@@ -192,7 +192,7 @@ def test_the_clock_going_back_is_recorded_and_fatal_to_nobody(tmp_path):
     log.record("ask", "ok")
     assert last(tmp_path).back == 0
     assert failed(tmp_path, seed=SEED) == {}
-    assert "went back 1 times" in " ".join(check.detail for check in audit.verify(tmp_path))
+    assert "went back 1 times" in " ".join(check.detail for check in auditlog.verify(tmp_path))
 
 
 # Whatever befell the files
@@ -207,7 +207,7 @@ def test_a_line_whose_state_was_not_yet_written_is_taken_over(tmp_path):
     assert log.repair(SEED, vault=VAULT) is None
     log.record("answer", "ok")
     assert failed(tmp_path, seed=SEED) == {}
-    assert [found.n for found in audit.entries(tmp_path)] == [0, 1, 2]
+    assert [found.n for found in auditlog.entries(tmp_path)] == [0, 1, 2]
 
 
 def test_two_kills_between_line_and_state_accuse_nobody(tmp_path, monkeypatch):
@@ -403,7 +403,7 @@ def test_an_entry_costs_the_same_however_long_the_log_is(tmp_path, monkeypatch):
 def test_a_checkpoint_says_what_the_log_was_and_can_be_countersigned(tmp_path):
     log = a_log(tmp_path)
     data = log.checkpoint((7, b"\x05" * 32))
-    path = audit.save_checkpoint(data, tmp_path)
+    path = auditlog.save_checkpoint(data, tmp_path)
     assert path.name == f"audit-{VAULT.hex()[:8]}-000000001.checkpoint"
     assert path.read_bytes() == data
     point = checkpoint.parse(data)
@@ -470,15 +470,15 @@ def test_the_log_is_asked_for_what_it_holds_without_being_read_through(tmp_path)
 
 def test_a_reviewer_checks_from_where_they_came_in_and_a_stranger_nothing(tmp_path):
     scene = a_scene(tmp_path)
-    details = {check.name: check.detail for check in audit.verify(tmp_path, reviewer=CREDENTIAL)}
+    details = {check.name: check.detail for check in auditlog.verify(tmp_path, reviewer=CREDENTIAL)}
     assert details["audit log MACs"] == "all 8 fit; 3 entries are older than this credential"
-    stranger = audit.Reviewer(bytes(128))
+    stranger = auditlog.Reviewer(bytes(128))
     assert kinds(scene.files, reviewer=stranger) == {"mac"}
 
 
 def test_a_reviewer_named_at_the_beginning_checks_everything(tmp_path):
     a_log(tmp_path, reviewers=(CREDENTIAL.public,)).record("ask", "ok")
-    details = {check.name: check.detail for check in audit.verify(tmp_path, reviewer=CREDENTIAL)}
+    details = {check.name: check.detail for check in auditlog.verify(tmp_path, reviewer=CREDENTIAL)}
     assert details["audit log MACs"] == "all 2 fit"
 
 
@@ -488,7 +488,7 @@ def test_a_copy_of_the_log_is_verified_without_its_state(tmp_path):
     copy.write_bytes(scene.files.log)
     assert failed(copy, reviewer=CREDENTIAL, checkpoints=scene.checkpoints) == {}
     with pytest.raises(AuditDamaged):
-        list(audit.verify(tmp_path / "nothing"))
+        list(auditlog.verify(tmp_path / "nothing"))
 
 
 def test_every_manipulation_is_found_by_its_level(tmp_path):

@@ -28,9 +28,11 @@ from appliance.errors import (
 from appliance.journal import Journal
 from appliance.secret import Secret
 from appliance.types import Checking
-from appliance.vault import audit, factors, folder, keys, logfile
-from appliance.vault.audit import AuditLog
-from appliance.vault.keyfile import FLOOR, Kdf
+from appliance.vault import folder
+from appliance.vault.access import factors, keys
+from appliance.vault.access.keyfile import FLOOR, Kdf
+from appliance.vault.audit import auditlog, logfile
+from appliance.vault.audit.auditlog import AuditLog
 from tests.killing import quick_slots
 from tests.stores import a_draft, added
 
@@ -75,7 +77,7 @@ def vault(tmp_path: Path) -> Path:
 
 
 def lines(path: Path) -> list[tuple[str, str]]:
-    return [(each.action, each.outcome) for each in audit.entries(path) if each]
+    return [(each.action, each.outcome) for each in auditlog.entries(path) if each]
 
 
 def opens(path: Path, given: Secret) -> bool:

@@ -22,11 +22,12 @@ from appliance.errors import AuditDamaged, Cancelled, StorageFull, UsageError, V
 from appliance.journal import Journal, Memory
 from appliance.secret import Secret
 from appliance.types import Added, Check, FileDone, FileResult, Report, Retrieved
-from appliance.vault import audit, folder, logfile, rewrite, trail
-from appliance.vault.audit import AuditLog
-from appliance.vault.entry import MAX_CHUNKS
-from appliance.vault.keyfile import FLOOR
-from appliance.vault.reviewer import Reviewer, generate
+from appliance.vault import folder, rewrite
+from appliance.vault.access.keyfile import FLOOR
+from appliance.vault.audit import auditlog, logfile, trail
+from appliance.vault.audit.auditlog import AuditLog
+from appliance.vault.audit.entry import MAX_CHUNKS
+from appliance.vault.audit.reviewer import Reviewer, generate
 from tests.fakes import FakeEncoder, FakeGenerator
 from tests.killing import quick_slots
 from tests.stores import ENCODER, a_draft, added
@@ -101,7 +102,7 @@ def opened(path: Path, **how) -> Iterator[Assistant]:
 
 def lines(path: Path) -> list[tuple[str, str]]:
     """Return action and outcome of each entry, as they are on the disk."""
-    return [(each.action, each.outcome) for each in audit.entries(path) if each]
+    return [(each.action, each.outcome) for each in auditlog.entries(path) if each]
 
 
 @contextlib.contextmanager
@@ -126,7 +127,7 @@ def bring_in(assistant: Assistant) -> Reviewer:
 
 
 def contents(path: Path, who: Reviewer) -> list[dict]:
-    return [found for each in audit.entries(path) if each and (found := trail.content_of(each, who))]
+    return [found for each in auditlog.entries(path) if each and (found := trail.content_of(each, who))]
 
 
 def all_ok(checks) -> bool:
@@ -143,7 +144,7 @@ def test_the_many_passages_of_an_evaluation_are_all_on_record(
     with many(tmp_path / "main", chunks=300) as assistant:
         seen = next(assistant.ask(QUESTION, stop=threading.Event(), passages=wanted))
         assert isinstance(seen, Retrieved)
-    entry = next(each for each in audit.entries(tmp_path / "main") if each and each.action == "ask")
+    entry = next(each for each in auditlog.entries(tmp_path / "main") if each and each.action == "ask")
     assert len(entry.chunks) == len(set(entry.chunks)) == len(seen.passages)
     # However many are wanted, the searches find fewer than an entry holds: no question fails by that.
     assert least <= len(seen.passages) <= min(wanted, MAX_CHUNKS)
@@ -162,7 +163,7 @@ def test_the_entries_name_the_passages_and_of_those_the_cited_ones(vault: Path) 
     with opened(vault) as assistant:
         (found,) = [event for event in asked(assistant) if isinstance(event, Retrieved)]
         leaves = {assistant._store.leaf(passage.chunk) for passage in found.passages}
-        ask, answer = [each for each in audit.entries(vault) if each and each.action in ("ask", "answer")]
+        ask, answer = [each for each in auditlog.entries(vault) if each and each.action in ("ask", "answer")]
     assert set(ask.chunks) == leaves
     assert set(answer.chunks) < leaves
     assert answer.chunks
@@ -287,7 +288,7 @@ def test_an_entry_names_the_models_of_its_own_process_not_of_the_one_that_came_a
         with opened(vault, models=other):
             pass
         list(asked(long))
-        last = [each for each in audit.entries(vault) if each][-1]
+        last = [each for each in auditlog.entries(vault) if each][-1]
         assert last.models == MODELS
 
 
@@ -316,7 +317,7 @@ def test_a_reviewer_checks_every_mac_from_their_entry_on_and_the_owner_all(vault
     with opened(vault) as assistant:
         who = bring_in(assistant)
         assert all_ok(assistant._journal.check())
-    assert all_ok(audit.verify(vault, reviewer=who))
+    assert all_ok(auditlog.verify(vault, reviewer=who))
 
 
 def test_the_same_reviewer_twice_and_a_fifth_are_refused_and_nothing_is_recorded(vault: Path) -> None:
@@ -403,7 +404,7 @@ def test_log_and_state_put_back_together_let_nobody_in(vault: Path, tmp_path: Pa
         list(asked(assistant))
     for name in (logfile.LOG, logfile.KEY):
         shutil.copy(tmp_path / name, vault / name)
-    assert all_ok(audit.verify(vault)), "the files agree with each other: only the store can tell"
+    assert all_ok(auditlog.verify(vault)), "the files agree with each other: only the store can tell"
     with pytest.raises(AuditDamaged, match="entries are missing"), opened(vault):
         pass
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.vault.rating import bm25
+from appliance.vault.database.rating import bm25
 from appliance.vault.store import create_store
 from tests.stores import a_draft, a_key, added, noon
 

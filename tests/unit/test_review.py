@@ -14,9 +14,10 @@ from appliance.errors import AuditDamaged, UsageError, VaultErased, WrongSecret
 from appliance.journal import Journal
 from appliance.secret import Secret
 from appliance.types import Retrieved
-from appliance.vault import folder, logfile, reviewer
-from appliance.vault.audit import AuditLog
-from appliance.vault.keyfile import FLOOR
+from appliance.vault import folder
+from appliance.vault.access.keyfile import FLOOR
+from appliance.vault.audit import logfile, reviewer
+from appliance.vault.audit.auditlog import AuditLog
 from tests.killing import quick_slots
 from tests.stores import a_draft, added
 

@@ -6,8 +6,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.errors import AuditDamaged, UsageError, WrongSecret
-from appliance.vault.keyfile import FLOOR, Kdf
-from appliance.vault.reviewer import Reviewer, ReviewerPublic, generate
+from appliance.vault.access.keyfile import FLOOR, Kdf
+from appliance.vault.audit.reviewer import Reviewer, ReviewerPublic, generate
 
 
 def test_the_two_files_belong_together():

@@ -20,9 +20,9 @@ import pytest
 
 from appliance import custody
 from appliance.secret import Secret
-from appliance.vault.audit import AuditLog
+from appliance.vault.access.keyfile import FLOOR
+from appliance.vault.audit.auditlog import AuditLog
 from appliance.vault.folder import create_vault
-from appliance.vault.keyfile import FLOOR
 from tests.stores import a_draft, added, noon
 
 QUESTIONS = (

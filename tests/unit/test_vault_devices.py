@@ -9,8 +9,8 @@ import pytest
 
 from appliance.errors import KeyFileError, UsageError, WrongSecret
 from appliance.secret import Secret
-from appliance.vault import factors, keyfile, keys, slots
-from appliance.vault.keyfile import FLOOR, Device
+from appliance.vault.access import factors, keyfile, keys, slots
+from appliance.vault.access.keyfile import FLOOR, Device
 from tests import mutations
 from tests.stores import noon
 from tests.vectors.keys import parts

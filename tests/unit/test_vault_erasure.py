@@ -9,8 +9,9 @@ import pytest
 
 from appliance.errors import UsageError, VaultBusy, VaultErased, VaultExists, VaultMissing
 from appliance.secret import Secret
-from appliance.vault import erasure, folder, keys
-from appliance.vault.keyfile import FLOOR
+from appliance.vault import erasure, folder
+from appliance.vault.access import keys
+from appliance.vault.access.keyfile import FLOOR
 from tests.killing import quick_slots
 from tests.stores import a_draft, added, noon
 

@@ -7,8 +7,8 @@ import pytest
 
 from appliance.errors import KeyFileError, UsageError, VaultExists, VaultMissing, WrongSecret
 from appliance.secret import Secret
-from appliance.vault import keyfile, keys
-from appliance.vault.keyfile import CEILING, FLOOR, Kdf
+from appliance.vault.access import keyfile, keys
+from appliance.vault.access.keyfile import CEILING, FLOOR, Kdf
 from tests.stores import a_key, noon
 
 SECRET = "a passphrase for tests"

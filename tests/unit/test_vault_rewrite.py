@@ -22,9 +22,11 @@ from appliance.errors import (
     WrongSecret,
 )
 from appliance.secret import Secret
-from appliance.vault import folder, keys, logfile, rewrite, store
-from appliance.vault.engine import Database
-from appliance.vault.keyfile import FLOOR
+from appliance.vault import folder, rewrite, store
+from appliance.vault.access import keys
+from appliance.vault.access.keyfile import FLOOR
+from appliance.vault.audit import logfile
+from appliance.vault.database.engine import Database
 from tests import steps
 from tests.killing import quick_slots
 from tests.stores import ENCODER, a_draft, a_key, added, noon, unit_vectors

@@ -11,9 +11,9 @@ import pytest
 from appliance.errors import KeyFileError, StorageFull, UsageError, VaultBusy, WrongSecret
 from appliance.secret import Secret
 from appliance.types import SlotInfo
-from appliance.vault import copies, cost, factors, hybrid, keyfile, keys, slots
-from appliance.vault.keyfile import CEILING, FLOOR, Kdf
-from appliance.vault.lease import sole
+from appliance.vault.access import copies, cost, factors, hybrid, keyfile, keys, slots
+from appliance.vault.access.keyfile import CEILING, FLOOR, Kdf
+from appliance.vault.access.lease import sole
 from tests import mutations
 from tests.stores import NOON, noon
 from tests.vectors.keys import parts

@@ -5,10 +5,11 @@ import pytest
 
 from appliance.errors import StoreDamaged, UsageError, VaultBusy, VaultExists, VaultMissing
 from appliance.secret import Secret
-from appliance.vault import folder, schema, store
-from appliance.vault import rows as table_rows
-from appliance.vault.coarse import CoarseIndex, quantize
-from appliance.vault.keyfile import FLOOR
+from appliance.vault import folder, store
+from appliance.vault.access.keyfile import FLOOR
+from appliance.vault.database import rows as table_rows
+from appliance.vault.database import schema
+from appliance.vault.database.coarse import CoarseIndex, quantize
 from tests.stores import ENCODER, a_draft, a_key, added, noon, unit_vectors
 
 

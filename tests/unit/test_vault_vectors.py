@@ -6,7 +6,7 @@ import pytest
 
 from appliance.errors import KeyFileError, UsageError, WrongSecret
 from appliance.secret import Secret
-from appliance.vault import keyfile, keys, slots
+from appliance.vault.access import keyfile, keys, slots
 from tests.vectors.keys import make, parts
 
 FILES = sorted(make.HERE.glob("*.vector"))

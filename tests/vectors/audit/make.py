@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from appliance.vault import entry
-from appliance.vault.audit import AuditLog
-from appliance.vault.entry import Entry, State, line_hash
-from appliance.vault.logfile import KEY, LOG
-from appliance.vault.reviewer import Reviewer
+from appliance.vault.audit import entry
+from appliance.vault.audit.auditlog import AuditLog
+from appliance.vault.audit.entry import Entry, State, line_hash
+from appliance.vault.audit.logfile import KEY, LOG
+from appliance.vault.audit.reviewer import Reviewer
 from tests.audit_tamper import (
     BAD,
     OTHER_SEED,

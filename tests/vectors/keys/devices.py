@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from appliance.vault import keyfile
-from appliance.vault.keyfile import KeyFile
+from appliance.vault.access import keyfile
+from appliance.vault.access.keyfile import KeyFile
 from tests.vectors.keys.parts import (
     DEVICES,
     LAST_SECOND,

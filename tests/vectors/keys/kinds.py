@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import permutations
 
 from appliance.secret import KINDS
-from appliance.vault import factors, keyfile
-from appliance.vault.keyfile import FLOOR, KeyFile
+from appliance.vault.access import factors, keyfile
+from appliance.vault.access.keyfile import FLOOR, KeyFile
 from tests.vectors.keys.parts import (
     CODE,
     LAST_SECOND,

@@ -17,8 +17,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
-from appliance.vault import keyfile
-from appliance.vault.keyfile import FLOOR, KeyFile
+from appliance.vault.access import keyfile
+from appliance.vault.access.keyfile import FLOOR, KeyFile
 from tests.vectors.keys import devices, kinds, parts
 from tests.vectors.keys.parts import (
     HERE,

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from appliance.secret import Kind, Secret
-from appliance.vault import factors, hybrid, keyfile, slots
-from appliance.vault.keyfile import FLOOR, AnySlot, Device, Escrow, Kdf, KeyFile, Slot
+from appliance.vault.access import factors, hybrid, keyfile, slots
+from appliance.vault.access.keyfile import FLOOR, AnySlot, Device, Escrow, Kdf, KeyFile, Slot
 
 HERE = Path(__file__).parent
 SEALS = HERE / "sealed.json"

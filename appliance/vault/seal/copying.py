@@ -7,11 +7,11 @@ from pathlib import Path
 
 from appliance.errors import RolledBack
 from appliance.secret import wipe
-from appliance.vault import contents
-from appliance.vault.anchor import Record
-from appliance.vault.engine import Database
-from appliance.vault.keys import DataKey
-from appliance.vault.ledger import Ledger
+from appliance.vault.access.keys import DataKey
+from appliance.vault.database.engine import Database
+from appliance.vault.seal import contents
+from appliance.vault.seal.anchor import Record
+from appliance.vault.seal.ledger import Ledger
 
 
 def copy(database: Database, ledger: Ledger, path: Path, key: DataKey, *, tick: Callable[[], None]) -> str:

@@ -26,9 +26,9 @@ from appliance.errors import (
 )
 from appliance.secret import Secret, wipe
 from appliance.types import Check, SlotInfo
-from appliance.vault import copies, keyfile
-from appliance.vault import slots as slot_rules
-from appliance.vault.keyfile import (
+from appliance.vault.access import copies, keyfile
+from appliance.vault.access import slots as slot_rules
+from appliance.vault.access.keyfile import (
     DEFAULT_KDF,
     KEY_BYTES,
     AnySlot,
@@ -40,7 +40,7 @@ from appliance.vault.keyfile import (
     Label,
     Slot,
 )
-from appliance.vault.slots import Opener
+from appliance.vault.access.slots import Opener
 
 Clock = Callable[[], datetime]
 

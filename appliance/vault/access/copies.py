@@ -11,8 +11,8 @@ from typing import Final
 
 from appliance import durable
 from appliance.errors import VaultMissing
-from appliance.vault.keyfile import MAX_BYTES
-from appliance.vault.lease import Lease
+from appliance.vault.access.keyfile import MAX_BYTES
+from appliance.vault.access.lease import Lease
 
 NAMES: Final = ("keys", "keys.bak")
 

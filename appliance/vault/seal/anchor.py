@@ -17,7 +17,7 @@ from typing import Final
 
 from appliance import durable
 from appliance.errors import RolledBack
-from appliance.vault.seal import MAC_BYTES, Sealer
+from appliance.vault.seal.macs import MAC_BYTES, Sealer
 
 MAX_STATES: Final = 8
 _MAGIC: Final = b"APLANCH\n"

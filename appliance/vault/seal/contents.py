@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from appliance.errors import RolledBack
-from appliance.vault.ledger import Ledger, Sealed
-from appliance.vault.seal import Value, encode
+from appliance.vault.seal.ledger import Ledger, Sealed
+from appliance.vault.seal.macs import Value, encode
 
 AUDIT: Final = "audit"
 """The setting in which a store remembers its audit log."""

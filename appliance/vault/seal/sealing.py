@@ -13,11 +13,11 @@ import numpy as np
 
 from appliance.errors import RolledBack
 from appliance.types import Chunk, Matrix
-from appliance.vault.anchor import UNSEALED, Anchor, State
-from appliance.vault.coarse import quantize
-from appliance.vault.engine import Change, Database
-from appliance.vault.ledger import COLUMNS, ENTRY, WORDS_TABLES, Leaves, Ledger, Sealed
-from appliance.vault.seal import Sealer, add
+from appliance.vault.database.coarse import quantize
+from appliance.vault.database.engine import Change, Database
+from appliance.vault.seal.anchor import UNSEALED, Anchor, State
+from appliance.vault.seal.ledger import COLUMNS, ENTRY, WORDS_TABLES, Leaves, Ledger, Sealed
+from appliance.vault.seal.macs import Sealer, add
 
 _BLOCK: Final = 256
 """Chunks in a block where a whole document is sealed at once; else a block is what was appended at once."""

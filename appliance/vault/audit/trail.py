@@ -15,10 +15,10 @@ from typing import Any, Final, Literal
 
 from appliance.errors import AuditDamaged
 from appliance.types import Check
-from appliance.vault import checkpoint, entry
-from appliance.vault.checkpoint import Checkpoint
-from appliance.vault.entry import MAX_JUMP, START, At, Entry, Fault, State, line_hash
-from appliance.vault.reviewer import Reviewer
+from appliance.vault.audit import checkpoint, entry
+from appliance.vault.audit.checkpoint import Checkpoint
+from appliance.vault.audit.entry import MAX_JUMP, START, At, Entry, Fault, State, line_hash
+from appliance.vault.audit.reviewer import Reviewer
 
 Kind = Literal[
     "form", "first", "order", "chain", "clock", "state", "signer", "mark", "sealed", "mac", "checkpoint"

@@ -14,9 +14,9 @@ from typing import Final
 
 from appliance import durable
 from appliance.errors import AuditDamaged, StorageFull, UsageError
-from appliance.vault import entry
-from appliance.vault.entry import MAX_LINE, START, STATE_BYTES, Entry, Fault, State
-from appliance.vault.trail import Next, Tail
+from appliance.vault.audit import entry
+from appliance.vault.audit.entry import MAX_LINE, START, STATE_BYTES, Entry, Fault, State
+from appliance.vault.audit.trail import Next, Tail
 
 LOG: Final = "audit.log"
 KEY: Final = "audit.key"

@@ -8,10 +8,11 @@ import numpy as np
 
 from appliance.errors import IntegrityError
 from appliance.types import Check, Matrix
-from appliance.vault import contents, schema
-from appliance.vault.coarse import quantize
-from appliance.vault.engine import Database
-from appliance.vault.ledger import Ledger, listed
+from appliance.vault.database import schema
+from appliance.vault.database.coarse import quantize
+from appliance.vault.database.engine import Database
+from appliance.vault.seal import contents
+from appliance.vault.seal.ledger import Ledger, listed
 
 Progress = Callable[[str, int, int], None]
 """Told the name of a check, how much of it is done, and of how much."""

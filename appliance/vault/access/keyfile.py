@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance.errors import KeyFileError, WrongSecret
 from appliance.secret import DEVICE_KINDS, DEVICE_SALT_BYTES, KINDS, LONGEST_HANDLE, Kind, wipe
-from appliance.vault import hybrid
+from appliance.vault.access import hybrid
 
 Cipher = Literal["sqlcipher", "aegis", "chacha20"]
 Label = Literal["page key", "page salt", "header mac", "mac tree"]

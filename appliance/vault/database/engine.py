@@ -17,7 +17,7 @@ import sqlite_vec
 
 from appliance import durable
 from appliance.errors import ApplianceError, StorageFull, StoreDamaged, UsageError, VaultBusy
-from appliance.vault.keyfile import Cipher
+from appliance.vault.access.keyfile import Cipher
 
 Row = tuple[Any, ...]
 

@@ -19,9 +19,9 @@ from typing import Any, Final, Literal, cast, get_args
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.errors import AuditDamaged
-from appliance.vault import canonical
-from appliance.vault.canonical import Fields
-from appliance.vault.reviewer import ReviewerPublic
+from appliance.vault.audit import canonical
+from appliance.vault.audit.canonical import Fields
+from appliance.vault.audit.reviewer import ReviewerPublic
 
 At = tuple[int, bytes]
 """The store's sequence and its 32-byte head."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from appliance.errors import UsageError
 from appliance.secret import ANSWER_BYTES, DEVICE_SALT_BYTES, KINDS, LONGEST_HANDLE, Kind, Secret, wipe
-from appliance.vault import hybrid
+from appliance.vault.access import hybrid
 
 LEAST_KEY_FILE: Final = 32
 MOST_KEY_FILE: Final = 1024 * 1024

@@ -11,8 +11,8 @@ from typing import Final
 
 from appliance.errors import UsageError
 from appliance.types import Chunk, Draft, Matrix
-from appliance.vault.coarse import quantize
-from appliance.vault.engine import Database
+from appliance.vault.database.coarse import quantize
+from appliance.vault.database.engine import Database
 
 # Taking a row's terms out in place costs about 1.4 ms a row, rewriting the whole index about 3.5 us a row.
 REWRITE: Final = 400

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from appliance.vault.keyfile import CEILING, DEFAULT_KDF, FLOOR, Kdf
-from appliance.vault.slots import argon2id
+from appliance.vault.access.keyfile import CEILING, DEFAULT_KDF, FLOOR, Kdf
+from appliance.vault.access.slots import argon2id
 
 TARGET_S: Final = 0.7
 _SHARE: Final = 8

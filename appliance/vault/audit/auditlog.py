@@ -18,9 +18,10 @@ from typing import Any, Final, Self, get_args
 from appliance import durable
 from appliance.errors import AuditDamaged, UsageError, VaultExists
 from appliance.types import Check
-from appliance.vault import checkpoint, entry, logfile, trail
-from appliance.vault.checkpoint import Checkpoint
-from appliance.vault.entry import (
+from appliance.vault.access.keys import Clock
+from appliance.vault.audit import checkpoint, entry, logfile, trail
+from appliance.vault.audit.checkpoint import Checkpoint
+from appliance.vault.audit.entry import (
     START,
     Action,
     At,
@@ -30,10 +31,9 @@ from appliance.vault.entry import (
     Introduction,
     State,
 )
-from appliance.vault.keys import Clock
-from appliance.vault.logfile import KEY, LOG
-from appliance.vault.reviewer import Reviewer, ReviewerPublic
-from appliance.vault.trail import Next, Tail
+from appliance.vault.audit.logfile import KEY, LOG
+from appliance.vault.audit.reviewer import Reviewer, ReviewerPublic
+from appliance.vault.audit.trail import Next, Tail
 
 SEED_BYTES: Final = 32
 _WHILE_LOCKED: Final = frozenset({"unlock", "lock", "verify", "export"})

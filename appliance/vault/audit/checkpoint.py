@@ -10,9 +10,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from appliance.errors import AuditDamaged
-from appliance.vault import canonical
-from appliance.vault.canonical import Fields
-from appliance.vault.entry import FORMAT, MAX_LINE, MAX_N, At, at_fields, at_of, mac
+from appliance.vault.audit import canonical
+from appliance.vault.audit.canonical import Fields
+from appliance.vault.audit.entry import FORMAT, MAX_LINE, MAX_N, At, at_fields, at_of, mac
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from appliance.errors import UsageError
-from appliance.vault.engine import Database
+from appliance.vault.database.engine import Database
 
 DIMENSIONS: Final = 384
 

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from appliance.errors import AuditDamaged, UsageError, WrongSecret
 from appliance.secret import wipe
-from appliance.vault import hybrid
-from appliance.vault.keyfile import DEFAULT_KDF, Kdf, allowed
+from appliance.vault.access import hybrid
+from appliance.vault.access.keyfile import DEFAULT_KDF, Kdf, allowed
 
 PUBLIC_BYTES: Final = hybrid.PUBLIC_BYTES + 32
 MAX_FILE_BYTES: Final = 4096

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from appliance.errors import RolledBack, UsageError, VaultBusy
 from appliance.types import Chunk, Vector
-from appliance.vault import schema
-from appliance.vault.anchor import Anchor, Record, State
-from appliance.vault.engine import Database
-from appliance.vault.seal import LEAF_BYTES, MAC_BYTES, Sealer, Value, add
+from appliance.vault.database import schema
+from appliance.vault.database.engine import Database
+from appliance.vault.seal.anchor import Anchor, Record, State
+from appliance.vault.seal.macs import LEAF_BYTES, MAC_BYTES, Sealer, Value, add
 
 WORDS_TABLES: Final = ("words_data", "words_idx", "words_docsize", "words_config")
 _TRIES: Final = 1000

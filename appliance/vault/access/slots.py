@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from appliance.errors import UsageError
 from appliance.secret import DEVICE_KINDS, DEVICE_SALT_BYTES, Secret, wipe
 from appliance.types import SlotInfo
-from appliance.vault import factors, hybrid, keyfile
-from appliance.vault.keyfile import KEY_BYTES, MAX_SLOTS, AnySlot, Device, Escrow, Kdf, KeyFile, Slot
+from appliance.vault.access import factors, hybrid, keyfile
+from appliance.vault.access.keyfile import KEY_BYTES, MAX_SLOTS, AnySlot, Device, Escrow, Kdf, KeyFile, Slot
 
 
 class Opener:
