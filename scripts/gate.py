@@ -1,6 +1,6 @@
 """The runs of a candidate and of the default -> a verdict, on the leaderboard: may it replace it.
 
-    appliance eval SET --documents FOLDER --out RUN        # for each frozen set, with each model
+    python -m scripts.trial --card CARD --model model.gguf --set SET --out RUN   # each frozen set, each model
     python -m scripts.gate --candidate RUN... --default RUN... --model model.gguf --leaderboard FILE
 
 A run is what `appliance eval --out` writes (appliance/evaluation/run.py): a line of figures a question, no
@@ -35,21 +35,26 @@ def trial(candidates: Sequence[Path], defaults: Sequence[Path], model: str) -> T
     """Compare the runs of each set; `model` is the hash of the candidate's file.
 
     Raises:
-        UsageError: a run is missing, given twice, or cannot be compared.
+        UsageError: a run is missing, given twice, or cannot be compared; or the candidate's are not all of
+            one name, template and context.
     """
     ours, theirs = _by_set(candidates), _by_set(defaults)
     if set(ours) != set(theirs):
         alone = ", ".join(sorted(set(ours) ^ set(theirs)))
         raise UsageError(f"Only one of the two models was asked {alone}.", hint=_HINT)
-    olds, sets, names = set[str](), list[SetGains](), set[str]()
+    olds, sets, tried = set[str](), list[SetGains](), set[tuple[str, str]]()
     for name in sorted(ours):
         (one, path), (other, other_path) = ours[name], theirs[name]
         olds.add(rivals(one, other, model))
-        names |= {key for key, value in one.header.weights.items() if value == model}
+        weights, cards = one.header.weights, one.header.models
+        tried |= {(name, cards[name]) for name, value in weights.items() if value == model}
         sets.append(_set(one, gains(one, other), sha256(path), sha256(other_path)))
     if len(olds) != 1:
         raise UsageError("The runs of the default are of more than one model.", hint=_HINT)
-    return Trial(min(names), model, olds.pop(), tuple(sets))
+    if len(tried) != 1:
+        raise UsageError("The candidate was tried under more than one card.", hint=_HINT)
+    ((candidate, card),) = tried
+    return Trial(candidate, model, card, olds.pop(), tuple(sets))
 
 
 def _by_set(paths: Sequence[Path]) -> dict[str, tuple[Run, Path]]:

@@ -91,10 +91,14 @@ class SetGains:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A candidate against a default, both by the SHA-256 of their files, on some sets."""
+    """A candidate against a default, both by the SHA-256 of their files, on some sets.
+
+    `card` is the SHA-256 of the candidate's card in its runs: under which template and context it was tried.
+    """
 
     name: str
     model: str
+    card: str
     default: str
     sets: tuple[SetGains, ...]
 

@@ -26,7 +26,7 @@ from appliance.errors import ApplianceError, PolicyRefused, UsageError
 from appliance.evaluation import metrics
 from scripts.judgement import Gain, SetGains, Trial
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _START: Final = "0" * 64
 
 

@@ -4,13 +4,15 @@
 
 DRAFT is a card (models/README.md) without [[files]]: what a person has to say, such as source and licence.
 Hash and measured figures are added from the file and the gate. What the gate did not pass is refused, with
-exit code 7 and nothing written: the last verdict on this very file must be good, and it is judged again here
-by models/gate/frozen.toml as it stands now. The folder is FOLDER/<name>/, ready for APPLIANCE_HOME/models.
+exit code 7 and nothing written: the last verdict on this very file must be good, of runs with the draft's
+name, template and context (scripts/trial.py), and it is judged again here by models/gate/frozen.toml as it
+stands now. The folder is FOLDER/<name>/, ready for APPLIANCE_HOME/models.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import tempfile
@@ -21,7 +23,7 @@ from typing import Final
 
 from appliance.errors import ApplianceError, PolicyRefused, UsageError
 from appliance.models import CARD, File, Measured, parse_card
-from scripts import frozen, leaderboard
+from scripts import frozen, leaderboard, trial
 from scripts.frozen import Frozen
 from scripts.gate import sha256
 from scripts.install import install
@@ -88,7 +90,7 @@ def pack(draft: Path, model: Path, board: Path, *, out: Path, sets: Frozen) -> P
     """Put the model into a folder of its own in `out`, complete or not at all; return the folder.
 
     Raises:
-        PolicyRefused: the gate did not pass it; nothing is written.
+        PolicyRefused: the gate did not pass it, or judged it as another card has it; nothing is written.
         UsageError: a file cannot be read, or is no draft of a generator's card; nothing is written.
         ModelMismatch: the file changed after it was hashed, or has a header that no honest model has.
     """
@@ -98,7 +100,12 @@ def pack(draft: Path, model: Path, board: Path, *, out: Path, sets: Frozen) -> P
         text = draft.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{draft} cannot be read as a draft of a card.", hint=_HINT) from error
-    card = completed(text, File(model.name, digest, model.stat().st_size), entry)
+    file = File(model.name, digest, model.stat().st_size)
+    card = completed(text, file, entry)
+    if hashlib.sha256(trial.card(text, file).encode()).hexdigest() != entry.trial.card:
+        raise PolicyRefused(
+            f"{draft} has another name, template or context than this model was judged with.", hint=_HINT
+        )
     with tempfile.TemporaryDirectory() as scratch:
         named = Path(scratch) / CARD
         named.write_text(card, "utf-8")

@@ -52,6 +52,7 @@ def quantize(options: Options) -> None:
 
 def trial(options: Options) -> None:
     model = options.model.read_bytes()
+    assert options.card.name == ("card.toml" if model == DEFAULT else "draft.toml")
     bad = 0 if model == DEFAULT else int(os.environ.get("FACTORY_BAD", "0"))
     name = options.set.name
     write_run(options.out, a_run(rows(answerable=name != ABSENT, bad=bad), name, model))
@@ -73,9 +74,9 @@ def main() -> None:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
         return
     parser = argparse.ArgumentParser()
-    for option in ("--data", "--feedback", "--model", "--work", "--out", "--base", "--set"):
+    for option in ("--data", "--feedback", "--model", "--work", "--out", "--base", "--card", "--set"):
         parser.add_argument(option, type=Path)
-    for option in ("--kind", "--type", "--template"):
+    for option in ("--kind", "--type"):
         parser.add_argument(option)
     parser.add_argument("positional", nargs="*", type=Path)
     FAKES[name](parser.parse_args(words))

@@ -10,6 +10,8 @@ from pathlib import Path
 from appliance.evaluation.report import Run
 from appliance.evaluation.row import Row
 from appliance.evaluation.run import FORMAT, Header, RunFile
+from appliance.models import File
+from scripts import trial
 from scripts.judgement import SetGains, Trial, gains
 from tests.unit.test_headers import gguf
 
@@ -80,7 +82,7 @@ def a_header(name: str = KNOWN, model: bytes = DEFAULT) -> Header:
         split="",
         questions=sha(f"questions of {name}"),
         documents=sha(f"documents of {name}"),
-        models={"encoder": "35" * 32, "generator": sha(b"card of " + model)},
+        models={"encoder": "35" * 32, "generator": sha(tried(model))},
         weights={"encoder": "33" * 32, "generator": sha(model)},
         settings="44" * 32,
         passages=6,
@@ -89,6 +91,11 @@ def a_header(name: str = KNOWN, model: bytes = DEFAULT) -> Header:
         limit=None,
         seed=1,
     )
+
+
+def tried(model: bytes) -> str:
+    """Return the card under which scripts/trial.py asks a model with the draft above."""
+    return trial.card(DRAFT, File("model.gguf", sha(model), len(model)))
 
 
 def a_run(found: Sequence[Row], name: str = KNOWN, model: bytes = DEFAULT) -> Run:
@@ -113,7 +120,7 @@ def a_trial(
         head = one.header
         found = gains(one, other)
         sets.append(SetGains(name, head.questions, head.documents, 1, len(ours), "aa" * 32, "bb" * 32, found))
-    return Trial("generator", sha(CANDIDATE), sha(DEFAULT), tuple(sets))
+    return Trial("generator", sha(CANDIDATE), sha(tried(CANDIDATE)), sha(DEFAULT), tuple(sets))
 
 
 class Site:

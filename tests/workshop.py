@@ -22,7 +22,10 @@ class Workshop(Site):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.default = self.put("default.gguf", DEFAULT)
+        self.default = folder / "default"
+        self.default.mkdir()
+        self.put("default/model.gguf", DEFAULT)
+        self.put("default/card.toml", (folder / "default.toml").read_bytes())
         self.work, self.log, self.thumbs = folder / "work", folder / "log", folder / "thumbs.jsonl"
         (folder / "sets").mkdir()
         for name in (KNOWN, ABSENT):

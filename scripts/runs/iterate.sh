@@ -18,8 +18,7 @@ python=${PYTHON:-.venv/bin/python}           # all but the training
 trainer=${TRAINER:-.cache/train/bin/python}  # has torch (requirements/train.in)
 data=${DATA:-../shared/data}                 # published questions, so that what is known is not forgotten
 base=${BASE:-.cache/models/smollm2/published.gguf}  # the published weights that the adapter is for
-default=${DEFAULT:-.venv/share/appliance/models/smollm2-135m-instruct/model.gguf}
-template=${TEMPLATE:-chatml}                 # of the default, as its card says
+default=${DEFAULT:-.venv/share/appliance/models/smollm2-135m-instruct}  # as it is installed
 sets=${SETS:-.cache/frozen}                  # of scripts/questions.py: those of models/gate/frozen.toml
 frozen=${FROZEN:-models/gate/frozen.toml}
 board=${LEADERBOARD:-models/gate/leaderboard.jsonl}
@@ -50,13 +49,15 @@ stage() {
 # What was trained on another corpus is no checkpoint for this one.
 make_corpus() {
   rm -f "$work/corpus/checkpoint.safetensors" "$work/corpus/train.log"
-  "$python" -m scripts.corpus --data "$data" --feedback "$feedback" --model "$default" --out "$work/corpus"
+  "$python" -m scripts.corpus --data "$data" --feedback "$feedback" --model "$default/model.gguf" --out "$work/corpus"
 }
+
+asked() { "$python" -m scripts.trial --card "$1" --model "$2" "${@:3}"; }
 
 mkdir -p "$work/runs" "$work/done"
 step "feedback"
 "$python" -m scripts.feedback check "$feedback"
-stage corpus "$work/corpus/card.json" "$feedback" "$default" -- \
+stage corpus "$work/corpus/card.json" "$feedback" "$default/model.gguf" -- \
   make_corpus
 stage training "$work/adapter/adapter_model.safetensors" "$work/corpus/card.json" -- \
   "$trainer" -m scripts.train_lora --model "$base" --work "$work/corpus" --out "$work/adapter"
@@ -68,10 +69,10 @@ stage quantizing "$work/model.gguf" "$work/merged.gguf" -- \
 candidates=() defaults=()
 for name in $(sed -n 's/^name = "\(.*\)".*/\1/p' "$frozen"); do
   set=$sets/$name
-  stage "answers of the new model to $name" "$work/runs/new-$name" "$work/model.gguf" "$set" -- \
-    "$python" -m scripts.trial --model "$work/model.gguf" --set "$set" --out "$work/runs/new-$name"
-  stage "answers of the default to $name" "$work/runs/old-$name" "$default" "$set" -- \
-    "$python" -m scripts.trial --model "$default" --template "$template" --set "$set" --out "$work/runs/old-$name"
+  stage "answers of the new model to $name" "$work/runs/new-$name" "$work/model.gguf" "$draft" "$set" -- \
+    asked "$draft" "$work/model.gguf" --set "$set" --out "$work/runs/new-$name"
+  stage "answers of the default to $name" "$work/runs/old-$name" "$default/model.gguf" "$default/card.toml" "$set" -- \
+    asked "$default/card.toml" "$default/model.gguf" --set "$set" --out "$work/runs/old-$name"
   candidates+=("$work/runs/new-$name") defaults+=("$work/runs/old-$name")
 done
 

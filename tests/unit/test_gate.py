@@ -33,6 +33,7 @@ from tests.trials import (
     cites_wrongly,
     rows,
     sha,
+    tried,
 )
 
 FROZEN = Frozen(
@@ -285,6 +286,19 @@ def test_a_worse_model_is_refused_and_that_stands_there_too(
     assert runs(monkeypatch, site.gate(absent_bad=30)) == 7
     assert "refused: absent.jsonl: refusal_recall is worse" in capsys.readouterr().out
     assert [entry.passed for entry in leaderboard.read(site.board)] == [False]
+
+
+def test_a_candidate_that_was_tried_under_two_cards_is_not_judged(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = site.gate()
+    for who in ("candidate", "default"):
+        run = site.folder / f"{who}-{ABSENT}.run"
+        for model in (CANDIDATE, DEFAULT):
+            known, other = sha(tried(model)), sha(tried(model).replace("chatml", "chatml-brief"))
+            run.write_bytes(run.read_bytes().replace(known.encode(), other.encode()))
+    assert runs(monkeypatch, words) == 2
+    assert "tried under more than one card" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,28 @@ def test_a_verdict_by_softer_sets_than_now_does_not_hold(site: Site, monkeypatch
     assert not (site.out / "better-model" / "card.toml").exists()
 
 
+@pytest.mark.parametrize(
+    ("judged", "drafted"),
+    [('"chatml"', '"chatml-brief"'), ("context = 512", "context = 8192"), ("better", "best")],
+)
+def test_a_verdict_on_another_template_context_or_name_does_not_hold(
+    passed: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    judged: str,
+    drafted: str,
+) -> None:
+    passed.draft.write_text(DRAFT.replace(judged, drafted))
+    assert packs(passed, monkeypatch) == 7
+    assert "another name, template or context than this model was judged with" in capsys.readouterr().err
+    assert not passed.out.exists()
+
+
+def test_a_mended_licence_needs_no_new_verdict(passed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed.draft.write_text(DRAFT.replace("Apache-2.0", "MIT"))
+    assert packs(passed, monkeypatch) == 0
+
+
 def test_a_later_refusal_takes_an_earlier_pass_back(passed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     (entry,) = leaderboard.read(passed.board)
     leaderboard.append(passed.board, leaderboard.Entry(entry.when, entry.trial, ("it was worse",)))
