@@ -34,15 +34,24 @@ def corpus(options: Options) -> None:
 
 
 def train_lora(options: Options) -> None:
+    """Go on from a checkpoint as the real one does: of this data alone, and with nothing to do at its end."""
     options.out.mkdir(exist_ok=True)
     learned = (options.work / "train.jsonl").read_text().count("\n")
-    (options.out / "adapter_model.safetensors").write_text(str(learned))
+    state = options.work / "checkpoint.safetensors"
+    known, share = json.loads(state.read_text()) if state.exists() else (learned, 0.0)
+    if known != learned:
+        raise SystemExit("a checkpoint of other data")
+    if share < options.until:
+        state.write_text(json.dumps([learned, options.until]))
+        file = options.out / "adapter_model.safetensors"
+        file.write_text(json.dumps([learned, options.model.read_text(), options.grid]))
 
 
 def convert(options: Options) -> None:
     adapter, merged = options.positional
-    learned = int((adapter / "adapter_model.safetensors").read_text())
-    merged.write_bytes(gguf(data=RANK + learned))
+    learned, base, grid = json.loads((adapter / "adapter_model.safetensors").read_text())
+    assert (base, grid) == (options.base.read_text(), True)
+    merged.write_bytes(gguf(data=RANK + learned + len(base)))
 
 
 def quantize(options: Options) -> None:
@@ -78,6 +87,8 @@ def main() -> None:
         parser.add_argument(option, type=Path)
     for option in ("--kind", "--type"):
         parser.add_argument(option)
+    parser.add_argument("--until", type=float, default=1.0)
+    parser.add_argument("--grid", action="store_true")
     parser.add_argument("positional", nargs="*", type=Path)
     FAKES[name](parser.parse_args(words))
 

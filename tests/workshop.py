@@ -27,13 +27,15 @@ class Workshop(Site):
         self.put("default/model.gguf", DEFAULT)
         self.put("default/card.toml", (folder / "default.toml").read_bytes())
         self.work, self.log, self.thumbs = folder / "work", folder / "log", folder / "thumbs.jsonl"
+        self.base = self.put("base.gguf", b"published weights")
+        (folder / "data").mkdir()
         (folder / "sets").mkdir()
-        for name in (KNOWN, ABSENT):
+        for name in (KNOWN, ABSENT, "strangers.jsonl"):
             self.put(f"sets/{name}", b"questions")
         shim = self.put("python", f'#!/bin/sh\nexec "{sys.executable}" -m tests.factory "$@"\n'.encode())
         shim.chmod(0o755)
         self.environment = os.environ | {
-            "PYTHON": str(shim), "TRAINER": str(shim), "DATA": str(folder), "BASE": str(folder),
+            "PYTHON": str(shim), "TRAINER": str(shim), "DATA": str(folder / "data"), "BASE": str(self.base),
             "DEFAULT": str(self.default), "SETS": str(folder / "sets"), "FROZEN": str(self.frozen),
             "LEADERBOARD": str(self.board), "FACTORY_LOG": str(self.log),
         }  # fmt: skip

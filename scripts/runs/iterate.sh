@@ -22,8 +22,10 @@ default=${DEFAULT:-.venv/share/appliance/models/smollm2-135m-instruct}  # as it 
 sets=${SETS:-.cache/frozen}                  # of scripts/questions.py: those of models/gate/frozen.toml
 frozen=${FROZEN:-models/gate/frozen.toml}
 board=${LEADERBOARD:-models/gate/leaderboard.jsonl}
+adapter=$work/adapter/adapter_model.safetensors
 
 step() { echo "==> $*" >&2; }
+need() { [ -e "$1" ] || { step "there is no $1: $2"; exit 2; }; }
 
 # stage TITLE TARGET SOURCES... -- COMMAND: run COMMAND unless it ended well before and no SOURCE is newer.
 # A TARGET that was cut off stays for a COMMAND that goes on with it; one made from something older does not.
@@ -46,32 +48,46 @@ stage() {
   touch "$stamp"
 }
 
-# What was trained on another corpus is no checkpoint for this one.
-make_corpus() {
-  rm -f "$work/corpus/checkpoint.safetensors" "$work/corpus/train.log"
-  "$python" -m scripts.corpus --data "$data" --feedback "$feedback" --model "$default/model.gguf" --out "$work/corpus"
+# First in float, then for the 4-bit file. Where `stage` removed the adapter, the checkpoint is of another corpus
+# or base.
+train() {
+  [ -e "$adapter" ] || rm -f "$work/corpus/checkpoint.safetensors" "$work/corpus/train.log"
+  lora --until 0.6 && lora --grid
 }
+lora() { "$trainer" -m scripts.train_lora --model "$base" --work "$work/corpus" --out "$work/adapter" "$@"; }
 
 asked() { "$python" -m scripts.trial --card "$1" --model "$2" "${@:3}"; }
+
+# Said before hours are spent.
+names=$(sed -n 's/^name = "\(.*\)".*/\1/p' "$frozen")
+need "$draft" "scripts/pack.py says what a draft is"
+need "$(type -P "$trainer" || echo "$trainer")" \
+  "python3 -m venv .cache/train, then its pip installs -r requirements/train.in; or TRAINER names another"
+need "$base" "make models fetches it"
+need "$default/model.gguf" "make models builds it"
+for name in $names; do
+  need "$sets/$name" "$python -m scripts.questions --data $data --out $sets writes the sets"
+done
 
 mkdir -p "$work/runs" "$work/done"
 step "feedback"
 "$python" -m scripts.feedback check "$feedback"
-stage corpus "$work/corpus/card.json" "$feedback" "$default/model.gguf" -- \
-  make_corpus
-stage training "$work/adapter/adapter_model.safetensors" "$work/corpus/card.json" -- \
-  "$trainer" -m scripts.train_lora --model "$base" --work "$work/corpus" --out "$work/adapter"
-stage merging "$work/merged.gguf" "$work/adapter/adapter_model.safetensors" -- \
+stage corpus "$work/corpus/card.json" "$feedback" "$data" "$default/model.gguf" -- \
+  "$python" -m scripts.corpus --data "$data" --feedback "$feedback" --model "$default/model.gguf" --out "$work/corpus"
+stage training "$adapter" "$work/corpus/card.json" "$base" -- \
+  train
+stage merging "$work/merged.gguf" "$adapter" "$base" -- \
   "$python" -m scripts.convert "$work/adapter" "$work/merged.gguf" --kind merged --base "$base" --type f16
 stage quantizing "$work/model.gguf" "$work/merged.gguf" -- \
   "$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf" --type iq4_nl
 
 candidates=() defaults=()
-for name in $(sed -n 's/^name = "\(.*\)".*/\1/p' "$frozen"); do
+for name in $names; do
   set=$sets/$name
   stage "answers of the new model to $name" "$work/runs/new-$name" "$work/model.gguf" "$draft" "$set" -- \
     asked "$draft" "$work/model.gguf" --set "$set" --out "$work/runs/new-$name"
-  stage "answers of the default to $name" "$work/runs/old-$name" "$default/model.gguf" "$default/card.toml" "$set" -- \
+  stage "answers of the default to $name" "$work/runs/old-$name" \
+    "$default/model.gguf" "$default/card.toml" "$set" -- \
     asked "$default/card.toml" "$default/model.gguf" --set "$set" --out "$work/runs/old-$name"
   candidates+=("$work/runs/new-$name") defaults+=("$work/runs/old-$name")
 done
