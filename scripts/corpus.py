@@ -92,9 +92,9 @@ def main() -> None:
     writer = LlamaGenerator(options.model, name="", template="chatml", threads=1, context=64)
     told = list(feedback.asked(options.feedback)) if options.feedback else []
     made = list(drawn(options.data, options.examples, told, quoting(reader), writer))
-    parts = {name: [each for each in made if held_out(each.document) == dev] for name, dev in SPLITS.items()}
+    parts = {name: [each for each in made if kept_apart(each) == dev] for name, dev in SPLITS.items()}
     parts["dev"] = parts["dev"][:DEV]
-    card: dict[str, Any] = {"seed": SEED, "licences": LICENCES}
+    card: dict[str, Any] = {"seed": SEED, "licences": licences(told)}
     for name, found in parts.items():
         card[name] = _written(found, options.out / name, writer)
     (options.out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
@@ -102,6 +102,16 @@ def main() -> None:
 
 
 SPLITS: Final = {"train": False, "dev": True}
+
+
+def kept_apart(each: Example) -> bool:
+    """Tell whether an example is for the development split; all that a site told is there to be learned."""
+    return each.source != "feedback" and held_out(each.document)
+
+
+def licences(told: Sequence[Asked]) -> dict[str, str]:
+    """Return under what the sources may be used."""
+    return LICENCES | ({"feedback": "the site's own documents; not to be passed on"} if told else {})
 
 
 def drawn(

@@ -1,6 +1,7 @@
 """What the generator is trained on: the product's own prompts, and answers that stand in them."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from appliance.sentences import split
 from appliance.types import Evidence, Passage
 from scripts import corpus
 from scripts.corpus import Room, example
+from scripts.reader_data import held_out
 from scripts.reader_sources import Asked
 
 FILL = "The valve of the plant is checked every morning by the crew. " * 4
@@ -87,6 +89,18 @@ def test_what_holds_no_answer_is_refused(made: list[corpus.Example]) -> None:
     assert 0.01 < len(refused) / len(made) < 0.15
     assert {each.answer for each in refused} == {REFUSED}
     assert any(each.prompt.startswith("Question:") for each in refused)
+
+
+def test_what_a_site_told_is_learned_whatever_its_document_is_called() -> None:
+    name = next(name for name in (f"doc{number}" for number in range(1000)) if held_out(name))
+    published = corpus.Example("squad", name, "q", "p", "a [1]", 1)
+    assert corpus.kept_apart(published)
+    assert not corpus.kept_apart(replace(published, source="feedback"))
+
+
+def test_whose_words_a_site_told_is_said_where_they_are_in_it() -> None:
+    assert "not to be passed on" in corpus.licences(ALL[:1])["feedback"]
+    assert corpus.licences([]).keys() == corpus.SHARES.keys()
 
 
 def test_a_longer_answer_than_is_wanted_is_left_out() -> None:
