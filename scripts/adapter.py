@@ -56,7 +56,7 @@ def read(folder: Path, base: Model) -> Lora:
     Raises:
         BadCheckpoint: it is damaged, no plain LoRA, or made for another model.
     """
-    rank, scale = _strength(hf.read_json(folder / CONFIG))
+    rank, scale = strength(hf.read_json(folder / CONFIG))
     arch = _architecture(base)
     family = families.BY_ARCH[arch]
     halves = _modules(hf.read_safetensors(folder / WEIGHTS), family)
@@ -108,8 +108,12 @@ def product(pair: Pair) -> Float:
     return total
 
 
-def _strength(config: Json) -> tuple[int, float]:
-    """Return the rank and what B A is multiplied by."""
+def strength(config: Json) -> tuple[int, float]:
+    """Return the rank and what B A is multiplied by.
+
+    Raises:
+        BadCheckpoint: the configuration says more than that of a plain LoRA.
+    """
     if config.get("peft_type") != "LORA":
         raise BadCheckpoint(f"{CONFIG} is of a {config.get('peft_type')}; only a LORA can be converted.")
     if used := [key for key in _REFUSED if config.get(key)]:
