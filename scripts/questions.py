@@ -145,14 +145,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    # A set's documents are in the folder of its name (scripts/trial.py).
+    beside = {"absent": Path("articles"), "northwind": options.data.resolve() / "dev/northwind_pdf_qa/pdf"}
+    for link in (options.out / name for name in beside):
+        if link.exists() and not link.is_symlink():  # a copy of an older FOLDER, perhaps with more in it
+            parser.error(f"{link} is no link but something of its own: move it away, a link belongs there")
     options.out.mkdir(parents=True, exist_ok=True)
     for name, make in SETS.items():
         (options.out / name).write_text(make(options.data), "utf-8")
     (options.out / "articles").mkdir(exist_ok=True)
     for name, text in articles(options.data):
         (options.out / "articles" / name).write_text(text, "utf-8")
-    # A set's documents are in the folder of its name (scripts/trial.py).
-    beside = {"absent": Path("articles"), "northwind": options.data.resolve() / "dev/northwind_pdf_qa/pdf"}
     for name, folder in beside.items():
         (options.out / name).unlink(missing_ok=True)
         (options.out / name).symlink_to(folder)
