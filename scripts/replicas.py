@@ -4,16 +4,22 @@ Each worker trains a replica on batches of its own; every round ends by the cloc
 moments are averaged (local SGD: McMahan et al. 2017, Stich 2019). Threads that share one batch wait for the
 slowest at every operation; rounds by the clock wait for nobody. The learning rate falls with the time that is
 left, so the same seed gives the same weights only at the same speed.
+
+Every few rounds the development split is judged. Where that gives a `dev_loss`, what is written is the best
+round, and the training ends when PATIENCE judgements were no better. A terminal shows how far it is.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
+import math
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -22,8 +28,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, multiprocessing
 
+from scripts import progress
+
 WARM: Final = 0.06
 ROUND_S: Final = 20.0
+PATIENCE: Final = 8
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -81,6 +90,7 @@ class Replica:
 class Trainee(Protocol):
     """What is trained: a worker's model with its data."""
 
+    model: Any
     replica: Replica
 
     def step(self, batch: Any, factor: float) -> dict[str, float]:
@@ -99,7 +109,7 @@ class Trainee(Protocol):
         """Return the figures of the whole development split."""
 
     def save(self) -> None:
-        """Write the weights as others read them."""
+        """Write the weights as others read them, whole or not at all."""
 
 
 class Job(Protocol):
@@ -112,26 +122,64 @@ class Job(Protocol):
     def judged_shape(self) -> tuple[int, int]:
         """Return the rows judged and the figures of each."""
 
+    @property
+    def phase(self) -> str:
+        """Return what is judged: another phase has a best round of its own."""
+
+
+@dataclass
+class Best:
+    """The least `dev_loss` of a phase, and how many judgements `since` were no better."""
+
+    loss: float = math.inf
+    since: int = 0
+
+    def take(self, figures: Mapping[str, float]) -> bool:
+        """Take one more judgement; tell whether it is the best so far, as it is where it gives no loss."""
+        if progress.LOSS not in figures:
+            return True
+        better = figures[progress.LOSS] < self.loss
+        self.loss, self.since = (figures[progress.LOSS], 0) if better else (self.loss, self.since + 1)
+        return better
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was done before: seconds trained, steps taken, and the best of the phase."""
+
+    elapsed: float
+    taken: int
+    best: Best
+
 
 @dataclass(frozen=True)
 class Plan:
     """What to train, for how long, and how much of it was done before; judged every `judge_every` rounds.
 
-    At the share `until` of the time it stops, to be gone on with.
+    At the share `until` of the time it stops, to be gone on with. `data` is the SHA-256 of the examples.
     """
 
     work: Path
     seconds: float
     workers: int
-    elapsed: float
-    taken: int
+    before: Before
     began: float
     judge_every: int
     until: float
+    data: str
+    phase: str
+
+    def elapsed(self) -> float:
+        """Return the seconds that are gone, those of earlier runs too."""
+        return self.before.elapsed + time.monotonic() - self.began
 
     def share(self) -> float:
         """Return the share of the time that is gone."""
-        return min((self.elapsed + time.monotonic() - self.began) / self.seconds, 1.0)
+        return min(self.elapsed() / self.seconds, 1.0)
+
+    def over(self, share: Tensor, best: Best) -> bool:
+        """Tell whether the time is up, or more of it would not help."""
+        return bool(share >= self.until) or best.since >= PATIENCE
 
 
 @dataclass(frozen=True)
@@ -149,15 +197,26 @@ class Shared:
 def train(
     job: Job, work: Path, *, minutes: float, workers: int, judge_every: int, until: float = 1.0
 ) -> dict[str, Any]:
-    """Train, or go on, until that share of `minutes` in all is over; return the last line of the log."""
+    """Train, or go on, until that share of `minutes` in all is over.
+
+    Return the last line of the log, and how many parameters are trained.
+
+    Raises:
+        SystemExit: the checkpoint is of other examples than `work` has now.
+    """
     torch.set_num_threads(1)
     first = job.trainee(0)
     shared = _shared(first.replica, job, workers)
-    elapsed, taken = _resumed(work, shared)
-    plan = Plan(work, minutes * 60, workers, elapsed, taken, time.monotonic(), judge_every, until)
-    multiprocessing.spawn(_work, (job, plan, shared), nprocs=workers)
-    found: dict[str, Any] = json.loads((work / "train.log").read_text().splitlines()[-1])
-    return found
+    data = hashlib.sha256((work / "train.safetensors").read_bytes()).hexdigest()
+    before = _resumed(work, shared, data=data, phase=job.phase)
+    began = time.monotonic()
+    plan = Plan(work, minutes * 60, workers, before, began, judge_every, until, data, job.phase)
+    shared.share.fill_(before.elapsed / plan.seconds)
+    if not plan.over(shared.share, before.best):
+        multiprocessing.spawn(_work, (job, plan, shared), nprocs=workers)
+    trained, every = first.replica.size(), sum(each.numel() for each in first.model.parameters())
+    found = {"trainable": trained, "trainable_share": round(trained / every, 4)}
+    return found | _log(work)[-1]
 
 
 def rate(share: float) -> float:
@@ -170,11 +229,11 @@ def _work(number: int, job: Job, plan: Plan, shared: Shared) -> None:
     # Killed with the parent: orphans went on training, and wrote over the checkpoints of the next run (seen).
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     torch.set_num_threads(1)
-    trainee = job.trainee(plan.taken)
+    trainee = job.trainee(plan.before.taken)
     trainee.replica.read(shared.mean)
     stream = _stream(trainee, number, plan)
-    turn = 0
-    while shared.share < plan.until:
+    turn, best, spoke = 0, replace(plan.before.best), plan.elapsed()
+    while not plan.over(shared.share, best):
         tally = _round(trainee, stream, plan)
         trainee.replica.write(shared.slots[number])
         shared.tally[number, : len(tally)] = torch.tensor(list(tally.values()))
@@ -188,16 +247,30 @@ def _work(number: int, job: Job, plan: Plan, shared: Shared) -> None:
         turn += 1
         judged = bool(turn % plan.judge_every == 0 or shared.share >= plan.until)
         trainee.settle(judged=judged)
-        if judged:
-            for row, values in trainee.judged(number, plan.workers):
-                shared.judged[row] = torch.tensor(values)
-            shared.barrier.wait()
+        # Every worker holds the same figures against the same best, so all of them end in the same round.
+        figures = _judged(trainee, number, plan, shared) if judged else {}
+        better = judged and best.take(figures)
         if number == 0:
-            _report(trainee, plan, shared, list(tally), judged=judged)
+            line = _line(shared, list(tally), since=plan.elapsed() - spoke)
+            spoke = plan.elapsed()
+            told = {progress.BEST: best.loss} if progress.LOSS in figures else {}
+            _report(plan, line | {"minutes": round(spoke / 60, 2)} | figures | told)
+            if better:
+                trainee.save()
+            if judged:
+                _save(trainee, plan, shared, best)
+
+
+def _judged(trainee: Trainee, number: int, plan: Plan, shared: Shared) -> dict[str, float]:
+    """Judge a share of the development split; return the figures of all of it."""
+    for row, values in trainee.judged(number, plan.workers):
+        shared.judged[row] = torch.tensor(values)
+    shared.barrier.wait()
+    return trainee.figures(shared.judged)
 
 
 def _stream(trainee: Trainee, number: int, plan: Plan) -> Iterator[Any]:
-    first = int(plan.elapsed)  # after a restart other orders than before
+    first = int(plan.before.elapsed)  # after a restart other orders than before
     for epoch in range(first, first + 1000):
         yield from trainee.batches(epoch)[number :: plan.workers]
 
@@ -221,29 +294,36 @@ def _average(shared: Shared) -> None:
         shared.mean.add_(slot, alpha=weight)
 
 
-def _report(trainee: Trainee, plan: Plan, shared: Shared, names: Sequence[str], *, judged: bool) -> None:
+def _line(shared: Shared, names: Sequence[str], *, since: float) -> dict[str, float]:
+    """Return what the log says of a round that took the seconds `since` the last."""
     sums = dict(zip(names, shared.tally.sum(0).tolist(), strict=False))
-    steps = sums.pop("steps")
-    line: dict[str, Any] = {"share": round(float(shared.share), 4), "steps": int(steps)}
-    line |= {"tokens": int(sums.pop("tokens"))} | {
-        name: round(all_ / steps, 4) for name, all_ in sums.items()
-    }
-    if judged:
-        line |= trainee.figures(shared.judged)
-        _save(trainee, plan, shared)
+    steps, tokens = sums.pop("steps"), int(sums.pop("tokens"))
+    line: dict[str, float] = {"share": round(float(shared.share), 4), "steps": int(steps), "tokens": tokens}
+    line |= {name: round(all_ / steps, 4) for name, all_ in sums.items()}
+    return line | {"tokens_per_s": round(tokens / max(since, 1e-3), 1)}
+
+
+def _report(plan: Plan, line: Mapping[str, float]) -> None:
     with (plan.work / "train.log").open("a") as log:
         log.write(json.dumps(line) + "\n")
     print(json.dumps(line), flush=True)
+    if sys.stderr.isatty():
+        print(progress.line(_log(plan.work), plan.seconds * plan.until / 60), file=sys.stderr, flush=True)
 
 
-def _save(trainee: Trainee, plan: Plan, shared: Shared) -> None:
-    elapsed = plan.elapsed + time.monotonic() - plan.began
+def _log(work: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (work / "train.log").read_text().splitlines()]
+
+
+def _save(trainee: Trainee, plan: Plan, shared: Shared, best: Best) -> None:
+    """Write the checkpoint: after log and weights, so that where it says all was done they are there."""
     state = plan.work / "checkpoint.safetensors"
     scratch = state.with_suffix(".part")
-    known = {"elapsed": str(elapsed), "taken": str(trainee.replica.taken())}
-    save_file({"vectors": shared.mean}, scratch, metadata=known)
+    known = {"elapsed": plan.elapsed(), "taken": trainee.replica.taken(), "data": plan.data}
+    known |= {"phase": plan.phase, "best": best.loss, "since": best.since}
+    metadata = {name: str(value) for name, value in known.items()}
+    save_file({"vectors": shared.mean}, scratch, metadata=metadata)
     scratch.replace(state)
-    trainee.save()
 
 
 def _shared(replica: Replica, job: Job, workers: int) -> Shared:
@@ -259,11 +339,16 @@ def _shared(replica: Replica, job: Job, workers: int) -> Shared:
     )
 
 
-def _resumed(folder: Path, shared: Shared) -> tuple[float, int]:
-    """Take up the last checkpoint if there is one; return the seconds trained and steps taken before."""
+def _resumed(folder: Path, shared: Shared, *, data: str, phase: str) -> Before:
+    """Take up the last checkpoint, if there is one, of these data."""
     state = folder / "checkpoint.safetensors"
     if not state.exists():
-        return 0.0, 0
+        return Before(0.0, 0, Best())
     with safe_open(state, "pt") as file:
+        known = file.metadata()
+        if known.get("data", data) != data:  # the first checkpoints did not say
+            raise SystemExit(f"{state} is of other examples: remove it, and training begins anew.")
         shared.mean.copy_(file.get_tensor("vectors"))
-        return float(file.metadata()["elapsed"]), int(file.metadata()["taken"])
+    same = known.get("phase") == phase
+    best = Best(float(known["best"]), int(known["since"])) if same else Best()
+    return Before(float(known["elapsed"]), int(known["taken"]), best)

@@ -5,7 +5,7 @@
 Low-rank adapters on every linear layer (Hu et al. 2021), by peft; the loss is that of the answer's tokens
 alone, and only for those are logits computed. Batches are of one length, more or less, without padding on the
 left. Stopped and started again it goes on from its last checkpoint. Progress is JSON, one line a round; so is
-the last line. The adapter is written in PEFT's format.
+the last line. The adapter of the best judged round is written in PEFT's format.
 
 With `--grid` it trains for the 4-bit file: every few rounds base and adapter together are rounded to the
 shipped grid (scripts/quantize.py), and the base takes over what the rounding changed. Between two such
@@ -201,8 +201,13 @@ class Adapted:
         }
 
     def save(self) -> None:
-        """Write the adapter in PEFT's format."""
-        self.model.save_pretrained(self._out)
+        """Write the adapter in PEFT's format, each file whole or not at all."""
+        scratch = self._out.with_name(f"{self._out.name}.part")
+        self.model.save_pretrained(scratch)
+        self._out.mkdir(parents=True, exist_ok=True)
+        for each in scratch.iterdir():
+            each.replace(self._out / each.name)
+        scratch.rmdir()
 
 
 @dataclass(frozen=True)
@@ -218,6 +223,11 @@ class Job:
     def judged_shape(self) -> tuple[int, int]:
         """Return the examples judged and the figures of each."""
         return JUDGED, 2
+
+    @property
+    def phase(self) -> str:
+        """Return what is judged: float weights always do better than those on the grid."""
+        return "grid" if self.grid else "float"
 
     def trainee(self, taken: int) -> Adapted:
         """Load model and data."""

@@ -85,6 +85,11 @@ class Job:
         """Return the examples judged and the figures of each: relevance, answerability, overlap."""
         return JUDGED, 3
 
+    @property
+    def phase(self) -> str:
+        """Return that there is but one."""
+        return "float"
+
     def trainee(self, taken: int) -> Reading:
         """Load model and data."""
         return Reading(self, taken)
