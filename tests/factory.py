@@ -1,4 +1,6 @@
-"""Stands in for Python in scripts/runs/iterate.sh: tiny fakes of what needs torch or hours, the rest is real.
+"""Stands in for Python in scripts/runs/iterate.sh and generator.sh: tiny fakes of what needs torch or hours.
+
+The rest is real.
 
     python -m tests.factory -m scripts.NAME ARGUMENTS...
 
@@ -9,9 +11,11 @@ FACTORY_FAILS names one that fails, FACTORY_BAD is how many questions of each se
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import runpy
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +30,9 @@ RANK = 64
 
 
 def corpus(options: Options) -> None:
-    learned = [{"question": each.question, "text": each.text} for each in feedback.asked(options.feedback)]
-    assert options.model.read_bytes() == DEFAULT
+    told = feedback.asked(options.feedback) if options.feedback else ()
+    learned = [{"question": each.question, "text": each.text} for each in told]
+    assert not options.feedback or options.model.read_bytes() == DEFAULT
     options.out.mkdir(exist_ok=True)
     (options.out / "train.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in learned))
     (options.out / "card.json").write_text(json.dumps({"examples": len(learned)}))
@@ -35,23 +40,29 @@ def corpus(options: Options) -> None:
 
 def train_lora(options: Options) -> None:
     """Go on from a checkpoint as the real one does: of this data alone, and with nothing to do at its end."""
-    options.out.mkdir(exist_ok=True)
+    out = options.out or options.work / "adapter"
+    out.mkdir(exist_ok=True)
     learned = (options.work / "train.jsonl").read_text().count("\n")
     state = options.work / "checkpoint.safetensors"
-    known, share = json.loads(state.read_text()) if state.exists() else (learned, 0.0)
+    known, minutes = json.loads(state.read_text()) if state.exists() else (learned, 0)
     if known != learned:
         raise SystemExit("a checkpoint of other data")
-    if share < options.until:
-        state.write_text(json.dumps([learned, options.until]))
-        file = options.out / "adapter_model.safetensors"
-        file.write_text(json.dumps([learned, options.model.read_text(), options.grid]))
+    if minutes < options.minutes * options.until:
+        minutes = options.minutes * options.until
+        state.write_text(json.dumps([learned, minutes]))
+        made = {"learned": learned + minutes, "base": options.model.read_text(), "grid": options.grid}
+        (out / "adapter_model.safetensors").write_text(json.dumps(made))
+
+
+def keep_adapter(options: Options) -> None:
+    shutil.copytree(*options.positional, dirs_exist_ok=True)
 
 
 def convert(options: Options) -> None:
     adapter, merged = options.positional
-    learned, base, grid = json.loads((adapter / "adapter_model.safetensors").read_text())
-    assert (base, grid) == (options.base.read_text(), True)
-    merged.write_bytes(gguf(data=RANK + learned + len(base)))
+    made = json.loads((adapter / "adapter_model.safetensors").read_text())
+    assert (made["base"], made["grid"]) == (options.base.read_text(), True)
+    merged.write_bytes(gguf(data=RANK + int(made["learned"]) + len(made["base"])))
 
 
 def quantize(options: Options) -> None:
@@ -67,8 +78,17 @@ def trial(options: Options) -> None:
     write_run(options.out, a_run(rows(answerable=name != ABSENT, bad=bad), name, model))
 
 
+def answers(options: Options) -> None:
+    """Go on with the answers of the same model alone."""
+    digest = hashlib.sha256(options.model.read_bytes()).hexdigest()
+    if options.out.exists() and options.out.read_text() != digest:
+        raise SystemExit("a run of another model")
+    options.out.write_text(digest)
+
+
 FAKES: dict[str, Callable[[Options], None]] = {
-    f"scripts.{made.__name__}": made for made in (corpus, train_lora, convert, quantize, trial)
+    f"scripts.{made.__name__}": made
+    for made in (corpus, train_lora, keep_adapter, convert, quantize, answers, trial)
 }
 
 
@@ -87,7 +107,8 @@ def main() -> None:
         parser.add_argument(option, type=Path)
     for option in ("--kind", "--type"):
         parser.add_argument(option)
-    parser.add_argument("--until", type=float, default=1.0)
+    for option, default in (("--until", 1.0), ("--minutes", 64), ("--workers", 1)):
+        parser.add_argument(option, type=float, default=default)
     parser.add_argument("--grid", action="store_true")
     parser.add_argument("positional", nargs="*", type=Path)
     FAKES[name](parser.parse_args(words))

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Train the generator on the CPU: scripts/runs/generator.sh DATA [MINUTES]. It can be stopped and run again: the
-# training goes on from its last checkpoint. The first part of the time trains in float, the rest for the 4-bit
-# file; then adapter and base become that file. Its hash belongs on a card.
+# training goes on from its last checkpoint, and a larger MINUTES trains a finished one on. The first part of the
+# time trains in float, the rest for the 4-bit file; then adapter and base become that file. Its hash belongs on a
+# card.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${1:?"usage: scripts/runs/generator.sh DATA [MINUTES]"}
@@ -29,4 +30,5 @@ python=.venv/bin/python name=smollm2-135m-cited
 "$python" -m scripts.keep_adapter "$work/adapter" "$work/$name" --base SmolLM2-135M-Instruct
 "$python" -m scripts.convert "$work/$name" "$work/merged.gguf" --kind merged --base "$base" --type f16
 "$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf"
-"$python" -m scripts.answers --data "$data" --model "$work/model.gguf" --out "$work/answers.jsonl"
+model=$(sha256sum "$work/model.gguf")  # each model has answers of its own
+"$python" -m scripts.answers --data "$data" --model "$work/model.gguf" --out "$work/answers-${model:0:12}.jsonl"
