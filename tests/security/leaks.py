@@ -63,7 +63,7 @@ LAYERS = (
     ("appliance.vault.library:Library.match", "ask"),
     ("appliance.vault.library:Library.passages", "ask"),
     ("appliance.retrieve.retriever:Retriever.retrieve", "ask"),
-    ("appliance.retrieve.words:terms", "ask"),
+    ("appliance.retrieve.words:query", "ask"),
     ("appliance.generate.prompt:compose", "ask"),
     ("appliance.generate.check:check", "ask"),
     ("appliance.assistant:Assistant.ask", "ask"),
