@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from appliance.errors import ApplianceError, UsageError
 from appliance.evaluation import metrics
+from appliance.generate.check import whole
 from scripts.reader_sources import Asked
 
 VERDICTS: Final = ("up", "down")
@@ -149,7 +150,7 @@ def lesson(given: Thumb) -> Asked | str:
     if not given.wanted:
         return "nobody said what is right"
     # A line may break anywhere in the passage's text.
-    words = re.compile(r"\s+".join(map(re.escape, given.wanted.split())))
+    words = whole(r"\s+".join(map(re.escape, given.wanted.split())))
     for shown in sorted(given.passages, key=lambda passage: not passage.cited):
         if place := words.search(shown.text):
             return Asked(

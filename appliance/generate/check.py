@@ -141,13 +141,13 @@ def _is_torn(checked: Checked, evidence: Evidence) -> bool:
     """Tell whether a brief answer is part of a table's row, or is not literally in the quote: 27.0 for 27."""
     quote = _tidy(evidence.quote).casefold()
     return _CELL in evidence.quote or not all(
-        _stands_whole(claim.text.rstrip(".").casefold(), quote) for claim in _claims(checked.text)
+        whole(re.escape(claim.text.rstrip(".").casefold())).search(quote) for claim in _claims(checked.text)
     )
 
 
-def _stands_whole(words: str, quote: str) -> bool:
-    """Tell whether `words` stand in the quote and are no part of a longer word or number: 7 is not in 27."""
-    return bool(re.search(rf"(?<![\w])(?<!\d[.,]){re.escape(words)}(?!\w)(?![.,]\d)", quote))
+def whole(words: str) -> re.Pattern[str]:
+    """Return the pattern `words` where it matches no part of a longer word or number: 7 is not in 27."""
+    return re.compile(rf"(?<!\w)(?<!\d[.,]){words}(?!\w)(?![.,]\d)")
 
 
 def _is_any_scrap(checked: Checked, passages: Sequence[Passage]) -> bool:

@@ -43,6 +43,17 @@ def test_a_line_may_break_anywhere_in_the_passage() -> None:
     assert found.text[slice(*found.span)] == "delivers\n45  m3/h"
 
 
+@pytest.mark.parametrize("right", ["5", "2", "15.2", "pump"])
+def test_what_is_but_part_of_a_word_or_number_is_not_what_was_meant(right: str) -> None:
+    text = "The pumps stop after 15.25 h, then every 25 h; after 5 h 2 start, a pump 15.2 m off."
+    found = taught("down", replace(an_answer(), passages=(a_passage(text),)), right=right)
+    assert isinstance(found, Asked)
+    assert found.span is not None
+    assert text[found.span[0] - 1 : found.span[1] + 1] == f" {right} "
+    only = replace(an_answer(), passages=(a_passage("The pumps stop after 15.25 h."),))
+    assert isinstance(taught("down", only, right=right), str)
+
+
 def test_a_passage_that_was_cited_comes_first() -> None:
     other = replace(a_passage("It says 45 m3/h too."), document="other.pdf")
     answer = replace(an_answer(), passages=(other, a_passage()))
