@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from appliance.generate.facts import Facts, read, read_passage
+from appliance.generate.prompt import REFUSED
 from appliance.sentences import is_header, split
 from appliance.types import Citation, Evidence, Passage
 
@@ -81,6 +82,8 @@ def check(
 
     `shown` are the numbers of the passages that were in the prompt (Prompt.shown), all where it is None: no
     other may be cited. The answer is the same when it is checked again.
+
+    A refusal is never supported: the quote stands, and that the model refused is listed.
     """
     fallback = quoted(passages, evidence)
     if draft.strip() == fallback.text:
@@ -90,7 +93,7 @@ def check(
     kept: dict[str, Citation] = {}
     unsupported: list[str] = []
     for claim in _claims(draft):
-        support = _support(claim, sources, evidence)
+        support = None if _refuses(claim) else _support(claim, sources, evidence)
         if support is None:
             unsupported.append(claim.text)
         elif claim.text not in kept:  # a small model that repeats itself is heard once
@@ -233,6 +236,16 @@ def _rows(passage: Passage) -> list[_Window]:
     return [
         _Window(*span, read_passage(f"{header}\n{passage.text[slice(*span)]}"), row=True) for span in lines
     ]
+
+
+def _refuses(claim: _Claim) -> bool:
+    """Tell whether a sentence is the refusal that a model is taught.
+
+    Whether there is evidence enough was decided before a word was written, by the reader's measured
+    thresholds: a generator's opinion takes no quote away from who asked. And it is no answer: a document with
+    these very words, such as a manual of this program, would be cited for them.
+    """
+    return claim.text.rstrip(".").casefold() == REFUSED.rstrip(".").casefold()
 
 
 def _support(

@@ -12,6 +12,7 @@ from appliance import engines, models
 from appliance.assistant import UNFINISHED, Assistant
 from appliance.engines import Engines
 from appliance.errors import Cancelled
+from appliance.generate.prompt import REFUSED
 from appliance.journal import Journal
 from appliance.session import Session
 from appliance.types import Answer, Answered, Delta, Event, EvidenceFound, Retrieved
@@ -56,22 +57,23 @@ class FakeJournal(Journal):
         return [b"leaf" for _ in passages]
 
 
-def an_assistant(draft: str | None) -> Assistant:
+def an_assistant(draft: str | None, *, brief: bool = False) -> Assistant:
     store = FakeStore()
     stored = a_draft(GREASE, PAINT)
     resume = store.begin(stored, model=ENCODER)
     vectors = FakeEncoder().encode([chunk.text for chunk in stored.chunks])
     store.append(resume.document_id, stored.chunks, vectors)
     store.finish(resume.document_id)
-    return Assistant(store, FakeJournal(), FakeEngines(None if draft is None else FakeGenerator(draft)))
+    writer = None if draft is None else FakeGenerator(draft, brief=brief)
+    return Assistant(store, FakeJournal(), FakeEngines(writer))
 
 
-def events(draft: str | None, question: str = QUESTION) -> list[Event]:
-    return list(an_assistant(draft).ask(question, stop=threading.Event()))
+def events(draft: str | None, question: str = QUESTION, *, brief: bool = False) -> list[Event]:
+    return list(an_assistant(draft, brief=brief).ask(question, stop=threading.Event()))
 
 
-def answered(draft: str | None, question: str = QUESTION) -> Answer:
-    last = events(draft, question)[-1]
+def answered(draft: str | None, question: str = QUESTION, *, brief: bool = False) -> Answer:
+    last = events(draft, question, brief=brief)[-1]
     assert isinstance(last, Answered)
     return last.answer
 
@@ -97,6 +99,12 @@ def test_invented_words_give_way_to_the_quote_and_are_listed():
 def test_a_model_that_runs_on_is_stopped():
     written = "".join(event.text for event in events("One. Two three. " * 40) if isinstance(event, Delta))
     assert len(written.split()) < 20
+
+
+def test_a_model_that_refuses_although_there_is_evidence_does_not_take_it_away():
+    answer = answered(REFUSED, brief=True)
+    assert not answer.abstained
+    assert (answer.answer, answer.unsupported) == (f"{GREASE} [{answer.citations[0].n}]", (REFUSED,))
 
 
 def test_without_a_generator_the_quote_answers():

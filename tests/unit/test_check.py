@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from appliance.generate.check import check, quoted, to_the_point
+from appliance.generate.prompt import REFUSED
 from appliance.types import Evidence, Passage
 
 TEXT = (
@@ -239,6 +240,21 @@ def test_a_brief_answer_is_copied_letter_by_letter_or_gives_way():
         checked = check(draft, PASSAGES, asked)
         assert checked.text == draft
         assert to_the_point(checked, PASSAGES, asked, brief=True).text == shown
+
+
+@pytest.mark.parametrize("draft", [REFUSED, f"{REFUSED} [1]", REFUSED.rstrip("."), f"[1] {REFUSED.lower()}"])
+def test_a_refusal_is_never_cited_the_quote_stands_and_what_was_said_is_listed(draft):
+    manual = passage('It says: "Not in your documents." Not in your documents. Then exit code 3 follows.')
+    quote = 'It says: "Not in your documents." Not in your documents.'
+    asked = replace(EVIDENCE, start=0, end=len(quote), quote=quote)
+    checked = to_the_point(check(draft, [manual], asked), [manual], asked, brief=True)
+    assert checked.text == f"{quote} [1]"
+    assert [said.casefold().rstrip(".") for said in checked.unsupported] == ["not in your documents"]
+
+
+def test_words_beside_a_refusal_are_checked_as_ever():
+    checked = check(f"{REFUSED} {QUOTE} [1]", PASSAGES, EVIDENCE)
+    assert (checked.text, checked.unsupported) == (f"{QUOTE} [1]", (REFUSED,))
 
 
 def test_a_brief_answer_is_no_part_of_a_longer_number():
