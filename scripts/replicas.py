@@ -346,7 +346,7 @@ def _resumed(folder: Path, shared: Shared, *, data: str, phase: str) -> Before:
         return Before(0.0, 0, Best())
     with safe_open(state, "pt") as file:
         known = file.metadata()
-        if known.get("data", data) != data:  # the first checkpoints did not say
+        if known.get("data") != data:
             raise SystemExit(f"{state} is of other examples: remove it, and training begins anew.")
         shared.mean.copy_(file.get_tensor("vectors"))
     same = known.get("phase") == phase
