@@ -147,6 +147,7 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
     checked = check(draft, case.passages, evidence, shown=prompt.shown)
     final = to_the_point(checked, case.passages, evidence, brief=writer.brief)
     cited = [int(number) for number in _MARKER.findall(draft)]
+    marked = case.passages[evidence.n - 1].text[slice(*evidence.mark)] if evidence.mark else ""
     return {
         "f1": _f1(case, metrics.unmarked(draft)),
         "exact": metrics.best(case.answers, metrics.unmarked(draft))[0],
@@ -158,9 +159,8 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
         "final_f1": _f1(case, metrics.unmarked(final.text)),
         "final_holds": metrics.holds(metrics.unmarked(final.text), case.answers),
         "quote_f1": _f1(case, evidence.quote),
-        "marked_f1": _f1(
-            case, case.passages[evidence.n - 1].text[slice(*evidence.mark)] if evidence.mark else ""
-        ),
+        "marked_f1": _f1(case, marked),
+        "agrees": metrics.best((marked,), metrics.unmarked(draft))[0],
         "numbers_stand": _numbers_stand(final.text, case, [each.n for each in final.citations]),
         "prompt_tokens": writer.usage.prompt,
         "output_tokens": writer.usage.output,
@@ -183,6 +183,9 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     found = {name: round(statistics.fmean(float(row[name]) for row in rows), 4) for name in names}
     written = [row["f1"] for row in rows if not row["refused"]]
     found["f1_where_it_answers"] = round(statistics.fmean(written), 4) if written else 0.0
+    for name, agreed in (("agrees", 1), ("differs", 0)):  # with the words that the reader marked
+        chosen = [row["f1"] for row in rows if row["agrees"] == agreed]
+        found[f"f1_where_it_{name}"] = round(statistics.fmean(chosen), 4) if chosen else 0.0
     return found | {"median_s": round(statistics.median(row["seconds"] for row in rows), 3)}
 
 

@@ -11,7 +11,8 @@ step() { echo "==> $*"; }
 finished() { "$python" -m scripts.install --check "models/$1.toml" "$destination"; }
 install_model() { "$python" -m scripts.install "models/$1.toml" "$destination" "${@:2}"; }
 
-if finished all-minilm-l6-v2-int8 && finished reader-minilm-l6 && finished smollm2-135m-instruct; then
+if finished all-minilm-l6-v2-int8 && finished reader-minilm-l6 && finished smollm2-135m-instruct &&
+  finished smollm2-135m-cited; then
   step "the default models are there"
   exit 0
 fi
@@ -37,5 +38,13 @@ if ! finished smollm2-135m-instruct; then
   step "generator: SmolLM2 to 4 bits"
   "$python" -m scripts.quantize "$cache/smollm2/published.gguf" "$cache/smollm2/model.gguf"
   install_model smollm2-135m-instruct "$cache/smollm2/model.gguf"
+fi
+if ! finished smollm2-135m-cited; then
+  step "generator: SmolLM2 with the adapter that was trained here, to 4 bits"
+  mkdir -p "$cache/cited"
+  "$python" -m scripts.convert models/smollm2-135m-cited "$cache/cited/merged.gguf" \
+    --kind merged --base "$cache/smollm2/published.gguf"
+  "$python" -m scripts.quantize "$cache/cited/merged.gguf" "$cache/cited/model.gguf"
+  install_model smollm2-135m-cited "$cache/cited/model.gguf"
 fi
 step "models in $destination"

@@ -62,3 +62,12 @@ def test_a_run_of_another_model_is_not_gone_on_with(tmp_path: Path) -> None:
         assert answers._done(out, {"model": "a"}) == [{"f1": 1}]
         with pytest.raises(SystemExit, match="another model"):
             answers._done(out, {"model": "b"})
+
+
+def test_the_figures_tell_how_good_it_is_where_it_follows_the_reader_and_where_not() -> None:
+    rows = [
+        {"f1": f1, "agrees": agrees, "refused": False, "seconds": 1.0}
+        for f1, agrees in ((1.0, 1.0), (0.5, 1.0), (0.2, 0.0))
+    ]
+    found = answers.figures(rows)
+    assert (found["f1_where_it_agrees"], found["f1_where_it_differs"]) == (0.75, 0.2)
