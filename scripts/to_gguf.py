@@ -96,6 +96,11 @@ def turn_halves(rows: Float, heads: int) -> Float:
     return rows.reshape(heads, 2, -1, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
+def turn_neighbours(rows: Float, heads: int) -> Float:
+    """Undo `turn_halves`: rows 2i and 2i + 1 of a head go to the first half and to the second."""
+    return rows.reshape(heads, -1, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
+
+
 def heads_of(name: str, heads: int, key_heads: int) -> int | None:
     """Return how many heads the rows of this GGUF tensor turn in, None where they do not turn."""
     return {"attn_q": heads, "attn_k": key_heads}.get(name.split(".")[-2])

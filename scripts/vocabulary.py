@@ -110,12 +110,40 @@ _PATTERNS = {
 _WHOLE_WORDS = frozenset({"llama-bpe"})
 
 
+_BYTES_ONLY = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+
+
+def steps(name: str) -> dict[str, Any]:
+    """Return the pre_tokenizer of tokenizer.json that cuts words as llama.cpp does by this name.
+
+    Raises:
+        BadCheckpoint: it is none of those known here.
+    """
+    cuts = next((cuts for cuts, known in _PATTERNS.items() if known == name), None)
+    if cuts is None:
+        raise BadCheckpoint(f"How {name!r} cuts words is not known here.")
+    found = dict[str, dict[str, Any]](
+        {"digits": {"type": "Digits", "individual_digits": True}, "gpt-2": _BYTES_ONLY | {"use_regex": True}}
+    )
+    parts = [
+        found.get(cut)
+        or {"type": "Split", "pattern": {"Regex": cut}, "behavior": "Isolated", "invert": False}
+        for cut in cuts
+    ]
+    return {"type": "Sequence", "pretokenizers": parts if cuts[-1] == "gpt-2" else [*parts, _BYTES_ONLY]}
+
+
+def takes_whole_words(name: str) -> bool:
+    """Tell whether a word that is in the table is taken as it is, before any merge."""
+    return name in _WHOLE_WORDS
+
+
 def _byte_level(tokenizer: Json, model: Json, tokens: _Tokens) -> dict[str, bytes]:
     cuts = tuple(_cut(part) for part in _parts(tokenizer.get("pre_tokenizer"), "pretokenizers"))
     name = _PATTERNS.get(tuple(cut for cut in cuts if cut))
     if name is None:
         raise _unknown("its way of cutting words is not llama-bpe's, qwen2's, smollm's or gpt-2's")
-    if bool(model.get("ignore_merges")) != (name in _WHOLE_WORDS):
+    if bool(model.get("ignore_merges")) != takes_whole_words(name):
         raise _unknown(f"its ignore_merges is not as llama.cpp has it for {name}")
     for part in _parts(tokenizer.get("normalizer"), "normalizers"):
         if part.get("type") != "NFC":
