@@ -96,7 +96,7 @@ def main() -> None:
     parts["dev"] = parts["dev"][:DEV]
     card: dict[str, Any] = {"seed": SEED, "licences": licences(told)}
     for name, found in parts.items():
-        card[name] = _written(found, options.out / name, writer)
+        card[name] = written(found, options.out / name, writer)
     (options.out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
     print(json.dumps(card))
 
@@ -217,7 +217,7 @@ def _prompt(
     )
 
 
-def _written(found: Sequence[Example], path: Path, writer: LlamaGenerator) -> dict[str, Any]:
+def written(found: Sequence[Example], path: Path, writer: LlamaGenerator) -> dict[str, Any]:
     """Write one split; return its counts and hash."""
     rows = [encoded(each, writer) for each in found]
     arrays = {
