@@ -66,7 +66,7 @@ def _row(source: Path, path: Path, model: Opened, before: Reading, texts: Sequen
     error = tensor_error(tensors, floats)
     with readings.opened(path) as other:
         after = readings.read(other, texts)
-        prefill, decode = _speeds(model, other, texts[0])
+        prefill, decode = speeds(model, other, texts[0])
     weights = sum(np.prod(tensor.shape) for tensor in tensors)
     return Row(
         name=path.stem,
@@ -76,7 +76,7 @@ def _row(source: Path, path: Path, model: Opened, before: Reading, texts: Sequen
         share=path.stat().st_size / source.stat().st_size,
         error=error,
         perplexity=_perplexity(after),
-        kl=_divergence(before, after),
+        kl=divergence(before, after),
         same=float((before.logs.argmax(axis=1) == after.logs.argmax(axis=1)).mean()),
         prefill=prefill,
         decode=decode,
@@ -108,11 +108,12 @@ def _perplexity(reading: Reading) -> float:
     return float(np.exp(-reading.logs[np.arange(len(reading.came)), reading.came].mean()))
 
 
-def _divergence(before: Reading, after: Reading) -> float:
+def divergence(before: Reading, after: Reading) -> float:
+    """Return the mean KL(before || after) of two readings of the same tokens, in nats."""
     return float((np.exp(before.logs) * (before.logs - after.logs)).sum(axis=1).mean())
 
 
-def _speeds(exact: Opened, other: Opened, window: Sequence[int]) -> tuple[float, float]:
+def speeds(exact: Opened, other: Opened, window: Sequence[int]) -> tuple[float, float]:
     """Return how many times as fast `other` is in prefill and in decode: medians of turns."""
     turns = [
         (

@@ -29,7 +29,6 @@ from typing import Any, Final
 
 from appliance.errors import ApplianceError, UsageError
 from appliance.evaluation import metrics
-from appliance.generate.check import whole
 from scripts.reader_sources import Asked
 
 VERDICTS: Final = ("up", "down")
@@ -149,10 +148,11 @@ def lesson(given: Thumb) -> Asked | str:
     """Return the question with the passage that holds its answer, cited ones first, or why it has none."""
     if not given.wanted:
         return "nobody said what is right"
-    # A line may break anywhere in the passage's text.
-    words = whole(r"\s+".join(map(re.escape, given.wanted.split())))
+    # A line may break anywhere in the passage's text; and 5 is not meant by the 15 or the 5.2 of it.
+    words = r"\s+".join(map(re.escape, given.wanted.split()))
+    pattern = re.compile(rf"(?<!\w)(?<!\d[.,]){words}(?!\w)(?![.,]\d)")
     for shown in sorted(given.passages, key=lambda passage: not passage.cited):
-        if place := words.search(shown.text):
+        if place := pattern.search(shown.text):
             return Asked(
                 source="feedback",
                 document=shown.document,

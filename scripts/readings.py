@@ -45,8 +45,8 @@ class Reading:
 
 
 @contextmanager
-def opened(path: Path, *, callback: Any = None) -> Iterator[Opened]:
-    """Load the model at `path`; `callback` is called around every operation.
+def opened(path: Path, *, callback: Any = None, context: int = WINDOW) -> Iterator[Opened]:
+    """Load the model at `path`; `callback` is called around every operation, `context` is in tokens.
 
     Raises:
         UsageError: it is no model that llama.cpp can load.
@@ -56,15 +56,15 @@ def opened(path: Path, *, callback: Any = None) -> Iterator[Opened]:
     if not model:
         raise UsageError(f"{path.name} is no model that llama.cpp can load.", hint="Nothing was written.")
     options = library.llama_context_default_params()
-    options.n_ctx = options.n_batch = options.n_ubatch = WINDOW
+    options.n_ctx = options.n_batch = options.n_ubatch = context
     options.n_threads = options.n_threads_batch = len(os.sched_getaffinity(0))
     if callback is not None:
         options.cb_eval = callback
-    context = library.llama_init_from_model(model, options)
+    handle = library.llama_init_from_model(model, options)
     try:
-        yield Opened(library, model, context)
+        yield Opened(library, model, handle)
     finally:
-        library.llama_free(context)
+        library.llama_free(handle)
         library.llama_model_free(model)
 
 
@@ -101,6 +101,11 @@ def read(model: Opened, texts: Sequence[Sequence[int]]) -> Reading:
     logs = [_logs(logits(model, window)[len(window) // 4 : -1]) for window in texts]
     came = np.array([token for window in texts for token in window[len(window) // 4 + 1 :]])
     return Reading(np.concatenate(logs), came)
+
+
+def foretell(model: Opened, tokens: Sequence[int], since: int) -> Reading:
+    """Return what the model expected of the tokens from the place `since` on, which is at least 1."""
+    return Reading(_logs(logits(model, tokens)[since - 1 : -1]), np.array(tokens[since:]))
 
 
 def logits(model: Opened, window: Sequence[int]) -> Logs:

@@ -115,6 +115,10 @@ class Trainee(Protocol):
 class Job(Protocol):
     """Makes a trainee in a worker; can be sent to one."""
 
+    @property
+    def examples(self) -> Path:
+        """Return the folder of train.safetensors: a checkpoint goes on with no other."""
+
     def trainee(self, taken: int) -> Trainee:
         """Load the model, `taken` steps old."""
 
@@ -202,12 +206,12 @@ def train(
     Return the last line of the log, and how many parameters are trained.
 
     Raises:
-        SystemExit: the checkpoint is of other examples than `work` has now.
+        SystemExit: the checkpoint is of other examples than there are now.
     """
     torch.set_num_threads(1)
     first = job.trainee(0)
     shared = _shared(first.replica, job, workers)
-    data = hashlib.sha256((work / "train.safetensors").read_bytes()).hexdigest()
+    data = hashlib.sha256((job.examples / "train.safetensors").read_bytes()).hexdigest()
     before = _resumed(work, shared, data=data, phase=job.phase)
     began = time.monotonic()
     plan = Plan(work, minutes * 60, workers, before, began, judge_every, until, data, job.phase)

@@ -19,7 +19,6 @@ import argparse
 import json
 import os
 import resource
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,89 +27,20 @@ import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import functional
-from transformers import AutoModelForCausalLM
 
 from scripts import blocks, gguf
+from scripts.examples import JUDGE_EVERY, JUDGED, SEED, Learner, answered, foretell, load_model, save_whole
 from scripts.replicas import Replica, train
 
-SEED: Final = 20261128
 RANK: Final = 32
 PEAK: Final = 8e-4
 """Ten times what full training takes (Schulman et al. 2025, "LoRA without regret")."""
-BATCH_TOKENS: Final = 1800
-POOL: Final = 600
-JUDGED: Final = 120
-JUDGE_EVERY: Final = 12
 GRID_EVERY: Final = 9
 """Rounds between two roundings to the grid: each takes 12 s of one core."""
 STEP: Final = 4096
 """Blocks rounded at a time: their arrays stay in the second-level cache."""
 LAYERS: Final = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Tokens (n, s), padded on the right; `rows`, `places` of what is to be foretold; `wanted` tokens."""
-
-    tokens: Tensor
-    rows: Tensor
-    places: Tensor
-    wanted: Tensor
-    size: int
-
-
-class Data:
-    """One split of scripts/corpus.py."""
-
-    def __init__(self, path: Path) -> None:
-        self._arrays = load_file(path)
-        self.lengths = np.diff(self._arrays["starts"].numpy())
-
-    def batch(self, chosen: Sequence[int]) -> Batch:
-        """Return the examples `chosen`."""
-        width = int(max(self.lengths[row] for row in chosen))
-        tokens = torch.zeros(len(chosen), width, dtype=torch.int64)
-        rows, places, wanted = [], [], []
-        for number, row in enumerate(chosen):
-            start, end = self._arrays["starts"][row : row + 2].tolist()
-            own = self._arrays["tokens"][start:end].long()
-            begin = int(self._arrays["answers"][row])
-            tokens[number, : len(own)] = own
-            places.append(torch.arange(begin - 1, len(own) - 1))
-            rows.append(torch.full_like(places[-1], number))
-            wanted.append(own[begin:])
-        size = int(sum(self.lengths[row] for row in chosen))
-        return Batch(tokens, torch.cat(rows), torch.cat(places), torch.cat(wanted), size)
-
-    def batches(self, epoch: int) -> list[list[int]]:
-        """Return one epoch in random order, examples of like length together."""
-        rng = np.random.default_rng(SEED + epoch)
-        order = rng.permutation(len(self.lengths))
-        found: list[list[int]] = []
-        for at in range(0, len(order), POOL):
-            batch: list[int] = []
-            for row in sorted(order[at : at + POOL], key=lambda number: self.lengths[number]):
-                if batch and self.lengths[row] * (len(batch) + 1) > BATCH_TOKENS:
-                    found.append(batch)
-                    batch = []
-                batch.append(int(row))
-            found.append(batch)
-        return [found[number] for number in rng.permutation(len(found))]
-
-
-def load_model(path: Path) -> Any:
-    """Load a Hugging Face folder, or a GGUF file through float."""
-    named = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
-    folder = path.parent if named else path
-    # On the CPU, PyTorch's fused attention takes longer in bfloat16 than plain matrix products: with these,
-    # training is 1.3 to 1.9 times as fast.
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, attn_implementation="eager", **named
-    )
-    return model.to(torch.bfloat16)
 
 
 class Grid:
@@ -141,40 +71,27 @@ def _held(part: blocks.Float) -> blocks.Float:
     return blocks.to_float(gguf.Tensor("", (), gguf.IQ4_NL, raw.tobytes())).T
 
 
-class Adapted:
+class Adapted(Learner):
     """A worker's model with its adapter and data."""
 
     def __init__(self, job: Job, taken: int) -> None:
         torch.manual_seed(SEED)
         config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=LAYERS)
-        self.model = get_peft_model(load_model(job.model), config)
-        trained = [each for each in self.model.parameters() if each.requires_grad]
+        model = get_peft_model(load_model(job.model), config)
+        super().__init__(model, model.base_model.model, job.work)
+        trained = [each for each in model.parameters() if each.requires_grad]
         self.replica = Replica([{"params": trained}], peak=PEAK, decay=0.0, taken=taken)
-        self._grid = Grid(self.model) if job.grid else None
+        self._grid = Grid(model) if job.grid else None
         self._rounds = 0
         self._out = job.out
-        self._train, self._dev = (Data(job.work / f"{name}.safetensors") for name in ("train", "dev"))
-
-    def batches(self, epoch: int) -> Sequence[Any]:
-        """Return the batches of an epoch."""
-        return self._train.batches(epoch)
 
     def step(self, batch: list[int], factor: float) -> dict[str, float]:
         """Train on the examples `batch`."""
         self.model.train()
         given = self._train.batch(batch)
-        loss, right = self._loss(given)
+        loss, right = answered(foretell(self._bare, given)[0], given)
         self.replica.descend(loss, factor)
         return {"tokens": given.size, "loss": float(loss.detach()), "right": right}
-
-    def _loss(self, given: Batch) -> tuple[Tensor, float]:
-        """Return the mean cross-entropy of the answers' tokens, and the share foretold."""
-        inner = self.model.base_model.model
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            states = inner.model(input_ids=given.tokens, use_cache=False).last_hidden_state
-            logits = inner.lm_head(states[given.rows, given.places]).float()
-        right = float((logits.detach().argmax(-1) == given.wanted).float().mean())
-        return functional.cross_entropy(logits, given.wanted), right
 
     def settle(self, *, judged: bool) -> None:
         """Round to the grid now and then, and whenever it is to be judged."""
@@ -182,32 +99,9 @@ class Adapted:
             self._grid.settle()
         self._rounds += 1
 
-    def judged(self, number: int, workers: int) -> list[tuple[int, list[float]]]:
-        """Return loss and whether every token is foretold, for this worker's share of the split."""
-        self.model.eval()
-        found = []
-        for row in range(number, min(JUDGED, len(self._dev.lengths)), workers):
-            with torch.no_grad():
-                loss, right = self._loss(self._dev.batch([row]))
-            found.append((row, [float(loss), float(right == 1)]))
-        return found
-
-    def figures(self, judged: Tensor) -> dict[str, float]:
-        """Return the means over the split."""
-        known = judged[: min(JUDGED, len(self._dev.lengths))]
-        return {
-            "dev_loss": round(float(known[:, 0].mean()), 4),
-            "dev_exact": round(float(known[:, 1].mean()), 4),
-        }
-
     def save(self) -> None:
         """Write the adapter in PEFT's format, each file whole or not at all."""
-        scratch = self._out.with_name(f"{self._out.name}.part")
-        self.model.save_pretrained(scratch)
-        self._out.mkdir(parents=True, exist_ok=True)
-        for each in scratch.iterdir():
-            each.replace(self._out / each.name)
-        scratch.rmdir()
+        save_whole(self.model, self._out)
 
 
 @dataclass(frozen=True)
@@ -218,6 +112,11 @@ class Job:
     work: Path
     out: Path
     grid: bool
+
+    @property
+    def examples(self) -> Path:
+        """Return the folder of the examples."""
+        return self.work
 
     @property
     def judged_shape(self) -> tuple[int, int]:

@@ -81,6 +81,11 @@ class Job:
     work: Path
 
     @property
+    def examples(self) -> Path:
+        """Return the folder of the examples."""
+        return self.work
+
+    @property
     def judged_shape(self) -> tuple[int, int]:
         """Return the examples judged and the figures of each: relevance, answerability, overlap."""
         return JUDGED, 3

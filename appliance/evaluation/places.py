@@ -14,7 +14,7 @@ from typing import IO, Any, Final, Generic, Protocol, TypeVar
 
 from appliance.errors import UsageError
 
-HINT: Final = '`appliance/evaluation/EVAL.md` has the formats.'
+HINT: Final = "`appliance/evaluation/EVAL.md` has the formats."
 MOST_BYTES: Final = 1 << 30
 """Of one file, unpacked: it is held in memory."""
 _PIECE: Final = 1 << 20

@@ -60,6 +60,10 @@ class Job:
     def trainee(self, taken: int) -> Trainee:
         return Trainee(self, taken)
 
+    @property
+    def examples(self) -> Path:
+        return self.work
+
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

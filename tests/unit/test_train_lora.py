@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 torch = pytest.importorskip("torch", reason="needs the training extra: requirements/train.in")
 pytest.importorskip("peft", reason="needs the training extra: requirements/train.in")
 
-from scripts import blocks, gguf, train_lora  # noqa: E402 - they need torch
+from scripts import blocks, examples, gguf, train_lora  # noqa: E402 - they need torch
 
 MODEL = Path(__file__).parents[1] / "vectors" / "checkpoints" / "smollm"
 EXAMPLES = 60
@@ -53,12 +53,12 @@ def test_it_learns_stops_and_goes_on_under_the_grid(work: Path, monkeypatch: pyt
 
 
 def test_an_epoch_holds_every_example_once(work: Path) -> None:
-    found = train_lora.Data(work / "train.safetensors").batches(3)
+    found = examples.Data(work / "train.safetensors").batches(3)
     assert sorted(row for batch in found for row in batch) == list(range(EXAMPLES))
 
 
 def test_what_is_foretold_are_the_answers_tokens(work: Path) -> None:
-    batch = train_lora.Data(work / "train.safetensors").batch([0, 3, 4])
+    batch = examples.Data(work / "train.safetensors").batch([0, 3, 4])
     assert batch.wanted.tolist() == [7, 9] * 3
     assert batch.tokens[batch.rows, batch.places + 1].tolist() == batch.wanted.tolist()
 

@@ -1,0 +1,189 @@
+"""A teacher, a student cut from it, and examples -> the student taught, in a fixed time, resumable.
+
+    python -m scripts.distill --teacher FOLDER_OR_GGUF --student FOLDER --examples .cache/generator \
+        --work .cache/small --minutes 60 --workers 4
+
+The student (scripts/cut.py) learns three things at once: on the answers' tokens what the teacher expects
+(KL divergence at a temperature: Hinton et al. 2015) and what is right (cross-entropy); at every token, to
+hand each of its layers what that layer was given in the teacher, for which the layers before it must do the
+work of those that were cut out between. All its weights are trained but the table of words, which is the
+teacher's. Stopped and started again it goes on from its last checkpoint. Progress is JSON, one line a round;
+so is the last line. WORK/student becomes a Hugging Face folder, which scripts/convert.py takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from appliance.errors import ApplianceError, UsageError
+from scripts.cut import COPIED, KEPT
+from scripts.examples import JUDGE_EVERY, JUDGED, SEED, Learner, answered, foretell, load_model, save_whole
+from scripts.replicas import Replica, train
+
+PEAK: Final = 4e-4
+TEMPERATURE: Final = 2.0
+EXPECTED, STATES, RIGHT = 1.0, 1.0, 0.4
+"""The weights of divergence, states and cross-entropy; the first and last to each other as in DistilBERT."""
+_SAFE: Final = "Nothing was written. Cut the student from this teacher with python -m scripts.cut."
+
+
+def divergence(teacher: Tensor, student: Tensor) -> Tensor:
+    """Return the mean KL(teacher || student) of logits (m, vocabulary), both softened.
+
+    Softer targets have gradients smaller by the square of the temperature, which is made good for.
+    """
+    wanted = functional.log_softmax(teacher / TEMPERATURE, dim=-1)
+    found = functional.log_softmax(student / TEMPERATURE, dim=-1)
+    return functional.kl_div(found, wanted, log_target=True, reduction="batchmean") * TEMPERATURE**2
+
+
+def distance(teacher: Sequence[Tensor], student: Sequence[Tensor], inside: Tensor) -> Tensor:
+    """Return the mean squared distance of states (n, s, width), relative to the teacher's, where `inside`.
+
+    Relative, because a model's first token has states a thousand times as large as any other.
+    """
+    parts = []
+    for wanted, found in zip(teacher, student, strict=True):
+        exact = wanted.float()
+        lost = (found.float() - exact).square().mean(-1) / exact.square().mean(-1)
+        parts.append(lost[inside].mean())
+    return torch.stack(parts).mean()
+
+
+def given_to(states: Sequence[Tensor], kept: Sequence[int]) -> list[Tensor]:
+    """Return of the teacher's states those that the student's layers but the first are given, then the head.
+
+    The first layer is given the words as they stand in the table.
+    """
+    return [states[number] for number in (*kept[1:], len(states) - 1)]
+
+
+def check(teacher: Any, student: Any) -> list[int]:
+    """Return where the student's layers come from, from both models' configs.
+
+    Raises:
+        UsageError: they do not come from this teacher.
+    """
+    kept = getattr(student, KEPT, None)
+    if not kept or len(kept) != student.num_hidden_layers or kept[-1] >= teacher.num_hidden_layers:
+        raise UsageError("The student does not say which of this teacher's layers it has.", hint=_SAFE)
+    for name in ("hidden_size", "vocab_size"):
+        if getattr(teacher, name) != getattr(student, name):
+            raise UsageError(
+                f"The student's {name} is {getattr(student, name)}, the teacher's {getattr(teacher, name)}.",
+                hint=_SAFE,
+            )
+    return list(kept)
+
+
+class Taught(Learner):
+    """A worker's student with its teacher and data."""
+
+    def __init__(self, job: Job, taken: int) -> None:
+        torch.manual_seed(SEED)
+        model = load_model(job.student).float()
+        super().__init__(model, model, job.examples)
+        self._teacher = load_model(job.teacher).eval().requires_grad_(requires_grad=False)
+        self._kept = check(self._teacher.config, model.config)
+        model.model.embed_tokens.weight.requires_grad_(requires_grad=False)
+        trained = [each for each in model.parameters() if each.requires_grad]
+        self.replica = Replica([{"params": trained}], peak=PEAK, decay=0.0, taken=taken)
+        self._source, self._out = job.student, job.out
+
+    def step(self, batch: list[int], factor: float) -> dict[str, float]:
+        """Train on the examples `batch`."""
+        self.model.train()
+        given = self._train.batch(batch)
+        with torch.no_grad():
+            wanted, above = foretell(self._teacher, given, states=True)
+        logits, own = foretell(self._bare, given, states=True)
+        expected = divergence(wanted, logits)
+        states = distance(given_to(above, self._kept), own[1:], given.inside)
+        right, share = answered(logits, given)
+        self.replica.descend(EXPECTED * expected + STATES * states + RIGHT * right, factor)
+        parts = {"kl": expected, "states": states, "loss": right}
+        losses = {name: float(part.detach()) for name, part in parts.items()}
+        return {"tokens": given.size, **losses, "right": share}
+
+    def settle(self, *, judged: bool) -> None:
+        """Do nothing: the weights are in float."""
+
+    def save(self) -> None:
+        """Write the folder, with the tokenizer as it was, each file whole or not at all."""
+        copied = [self._source / name for name in COPIED if (self._source / name).exists()]
+        save_whole(self.model, self._out, copied)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker loads."""
+
+    teacher: Path
+    student: Path
+    examples: Path
+    out: Path
+
+    @property
+    def judged_shape(self) -> tuple[int, int]:
+        """Return the examples judged and the figures of each."""
+        return JUDGED, 2
+
+    @property
+    def phase(self) -> str:
+        """Return what is judged: there is but one."""
+        return "float"
+
+    def trainee(self, taken: int) -> Taught:
+        """Load both models and the data."""
+        return Taught(self, taken)
+
+
+def main() -> int:
+    """Train, or go on training."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--teacher", type=Path, required=True, help="a Hugging Face folder or a GGUF file")
+    parser.add_argument("--student", type=Path, required=True, help="the folder that scripts/cut.py wrote")
+    parser.add_argument("--examples", type=Path, required=True, help="folder of scripts/corpus.py's")
+    parser.add_argument("--work", type=Path, required=True, help="folder of all results")
+    parser.add_argument("--minutes", type=float, default=64)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    options = parser.parse_args()
+    out = options.work / "student"
+    try:
+        if options.student.resolve() == out.resolve():
+            raise UsageError("The result would be written over the student.", hint=_ELSEWHERE)
+        options.work.mkdir(parents=True, exist_ok=True)
+        last = train(
+            Job(options.teacher, options.student, options.examples, out),
+            options.work,
+            minutes=options.minutes,
+            workers=options.workers,
+            judge_every=JUDGE_EVERY,
+        )
+    except ApplianceError as error:
+        print(f"{error.message} {error.hint}", file=sys.stderr)
+        return error.exit_code
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(json.dumps({"student": str(out), "peak_mb_a_worker": round(peak), **last}))
+    return 0
+
+
+_ELSEWHERE: Final = "Nothing was written. Name another folder with --work."
+
+
+if __name__ == "__main__":
+    sys.exit(main())
