@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${1:?"usage: scripts/runs/generator.sh DATA [MINUTES]"}
-minutes=${2:-64}
+minutes=${2:-81}
 train=.cache/train work=.cache/generator base=.cache/models/smollm2/published.gguf
 
 make --silent models

@@ -43,7 +43,7 @@ if ! finished smollm2-135m-cited; then
   step "generator: SmolLM2 with the adapter that was trained here, to 4 bits"
   mkdir -p "$cache/cited"
   "$python" -m scripts.convert models/smollm2-135m-cited "$cache/cited/merged.gguf" \
-    --kind merged --base "$cache/smollm2/published.gguf"
+    --kind merged --base "$cache/smollm2/published.gguf" --type f16
   "$python" -m scripts.quantize "$cache/cited/merged.gguf" "$cache/cited/model.gguf"
   install_model smollm2-135m-cited "$cache/cited/model.gguf"
 fi
