@@ -194,7 +194,8 @@ def example(
     found = [*others[:at], _passage(each.title, each.text[first:last]), *others[at:]]
     prompt = _prompt(question, found, rng, quote, writer)
     answer = " ".join(each.text[start:end].split())
-    if answer in " ".join(prompt.user.split()):
+    shown = prompt.user.rpartition("\n\nQuestion: ")[0]
+    if answer in " ".join(shown.split()):
         yield Example(each.source, each.document, question, prompt.user, f"{answer} [{at + 1}]", at + 1)
 
 

@@ -64,7 +64,7 @@ class Asked:
 
 
 def read_examples(path: Path, limit: int) -> list[Asked]:
-    """Return the first examples of a split.
+    """Return the last examples of a split: the first ones chose layers and round (scripts/examples.py).
 
     Raises:
         UsageError: it is not what scripts/corpus.py writes, or one example is too long.
@@ -76,7 +76,7 @@ def read_examples(path: Path, limit: int) -> list[Asked]:
         raise UsageError(
             f"{path.name} holds no examples: {error}", hint=f"{_SAFE} Make it with python -m scripts.corpus."
         ) from error
-    spans = list(zip(starts, starts[1:], answers, strict=False))[:limit]
+    spans = list(zip(starts, starts[1:], answers, strict=False))[-limit:]
     found = [Asked(tokens[start:end], begin) for start, end, begin in spans]
     if not found or max(len(each.tokens) for each in found) > CONTEXT:
         raise UsageError(f"{path.name} is empty, or holds more than {CONTEXT} tokens at once.", hint=_SAFE)

@@ -27,8 +27,8 @@ _LEAST = 3
 _MARKER = re.compile(r"\[\s*(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\s*\]")
 _CELL = " | "  # what parts the cells of a table (types.Block)
 _LINE = re.compile(r"\S[^\n]*")
-_ARTICLE = re.compile(r"^(?:the|an?)\s+")
-_AROUND, _BEHIND = " \"'“”‘’()", " .,;:!?\"'“”‘’()"
+_BEHIND = " .,;:!?"
+_WORD = re.compile(r"\w+")
 _LEFTOVER = re.compile(r"\[\s*\]|\(\s*\)|\s+(?=[.,;:!?](?:\s|$))")  # what a marker leaves where it stood
 
 PageOf = Callable[[Passage, int], int | None]
@@ -152,9 +152,8 @@ def _is_unsure(checked: Checked, passages: Sequence[Passage], evidence: Evidence
 
 
 def _bared(words: str) -> str:
-    """Return `words` without what two may leave in or out who mean the same; -27 is not 27, nor .5 5."""
-    bare = " ".join(words.split()).casefold().strip(_AROUND).rstrip(_BEHIND)
-    return _ARTICLE.sub("", bare)
+    """Return `words` without the punctuation behind them, and nothing else: -27 is not 27, nor 5 mW 5 MW."""
+    return " ".join(words.split()).rstrip(_BEHIND)
 
 
 def _is_any_scrap(checked: Checked, passages: Sequence[Passage]) -> bool:
@@ -249,7 +248,7 @@ def _refuses(claim: _Claim) -> bool:
     thresholds: a generator's opinion takes no quote away from who asked. And it is no answer: a document with
     these very words, such as a manual of this program, would be cited for them.
     """
-    return claim.text.rstrip(".").casefold() == REFUSED.rstrip(".").casefold()
+    return _WORD.findall(claim.text.casefold()) == _WORD.findall(REFUSED.casefold())
 
 
 def _support(

@@ -4,8 +4,8 @@
 #   merged.gguf -> folder -> layers -> cut -> distill -> model.gguf -> distilled, answers
 #                                 corpus (-> taught) ---^
 #
-# The teacher is what scripts/runs/generator.sh made, of 30 layers. TEACHER.gguf, where named, is any larger model
-# whose checked answers are learned in place of the corpus's own. Sixteen layers: the 4-bit file is 64 MB, .70 of
+# The teacher is the adapted model of 30 layers that `make models` leaves. TEACHER.gguf, where named, is any
+# larger model whose checked answers are learned in place of the corpus's own. Sixteen layers: the 4-bit file is 64 MB, .70 of
 # the teacher's, and .63 of the parameters; eighteen would be 68 MB. Each step is done again only where what it is
 # made from is newer; the training goes on from its last checkpoint. So this can be stopped and run again.
 set -euo pipefail
@@ -13,11 +13,11 @@ cd "$(dirname "$0")/../.."
 usage="usage: scripts/runs/small.sh DATA [MINUTES] [TEACHER.gguf]"
 data=${1:?"$usage"} minutes=${2:-64} large=${3:-}
 python=.venv/bin/python trainer=.cache/train/bin/python
-source=.cache/generator work=.cache/small keep=16 examples=.cache/generator
+source=.cache/models/cited corpus=.cache/generator work=.cache/small keep=16 examples=$corpus
 teacher=$work/teacher
 
-for needed in "$source/merged.gguf" "$source/model.gguf" "$source/dev.safetensors" "$trainer"; do
-  [ -e "$needed" ] || { echo "there is no $needed: run scripts/runs/generator.sh DATA first" >&2; exit 2; }
+for needed in "$source/merged.gguf" "$source/model.gguf" "$corpus/dev.safetensors" "$trainer"; do
+  [ -e "$needed" ] || { echo "there is no $needed: run make models, scripts/runs/generator.sh DATA" >&2; exit 2; }
 done
 mkdir -p "$work"
 newer() { [ ! -e "$1" ] || [ "$2" -nt "$1" ]; }
@@ -28,13 +28,13 @@ fi
 if [ -n "$large" ]; then
   examples=$work/taught
   "$python" -m scripts.taught \
-    --teacher "$large" --examples "$source" --words "$source/merged.gguf" --out "$examples"
+    --teacher "$large" --examples "$corpus" --words "$source/merged.gguf" --out "$examples"
 fi
 workers=$(nproc)  # before the next line: nproc answers what OMP_NUM_THREADS says
 export OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
 if newer "$work/layers.json" "$teacher/config.json"; then
   nice -n 10 "$trainer" -m scripts.layers \
-    --model "$teacher" --examples "$source" --keep "$keep" --out "$work/layers.json"
+    --model "$teacher" --examples "$corpus" --keep "$keep" --out "$work/layers.json"
 fi
 if newer "$work/cut/config.json" "$work/layers.json"; then
   rm -f "$work/checkpoint.safetensors" "$work/train.log"  # of another student
@@ -45,5 +45,6 @@ nice -n 10 "$trainer" -m scripts.distill --teacher "$teacher" --student "$work/c
 unset OMP_NUM_THREADS
 "$python" -m scripts.convert "$work/student" "$work/float.gguf" --kind generator --type f16
 "$python" -m scripts.quantize "$work/float.gguf" "$work/model.gguf"
-"$python" -m scripts.distilled "$source/model.gguf" "$work/model.gguf" --examples "$source"
-"$python" -m scripts.answers --data "$data" --model "$work/model.gguf" --out "$work/answers.jsonl"
+"$python" -m scripts.distilled "$source/model.gguf" "$work/model.gguf" --examples "$corpus"
+model=$(sha256sum "$work/model.gguf")  # each model has answers of its own
+"$python" -m scripts.answers --data "$data" --model "$work/model.gguf" --out "$work/answers-${model:0:12}.jsonl"

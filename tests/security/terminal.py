@@ -21,6 +21,7 @@ ATTACKS = (
         "\x1b]0;title\x07",
         "\x1bc",
         "\x1bP1$q\x1b\\",
+        "\x1b[1;4mX\x1b[22;24m",
     ),
     *(
         "\x1b]8;;http://192.0.2.1\x07link\x1b]8;;\x07",
@@ -57,10 +58,13 @@ _MARK = re.compile(r"\x1b\[1;4m([^\x00-\x1f\x7f-\x9f]+)\x1b\[22;24m")
 """The one thing that a line is given for a terminal: the words of the quote that answer, set off."""
 
 
-def foreign(raw: bytes, *, allowed: str = _FINE_IN_LINES) -> list[str]:
-    """Return each control or format character in what a command wrote, with what stands around it."""
+def foreign(raw: bytes, *, allowed: str = _FINE_IN_LINES, answer: bool = False) -> list[str]:
+    """Return each control or format character in what a command wrote, with what stands around it.
+
+    An `answer` has words of its own set off, once; a second time or elsewhere a document does it.
+    """
     text = _BAR.sub("", raw.decode("utf-8", "replace")).replace("\r\n", "\n")
-    text = _MARK.sub(r"\1", text, count=1)  # an answer has one; a second would be a document's
+    text = _MARK.sub(r"\1", text, count=answer) if answer else text
     return [
         repr(text[max(0, at - 15) : at + 15])
         for at, char in enumerate(text)
@@ -88,9 +92,9 @@ def clean(scale: Scale) -> Tried:
             for secret in (owner.argv(*words),):
                 out = _on_a_pty(owner, secret)
                 total += len(out)
-                bad = foreign(out)
+                bad = foreign(out, answer=words[0] == "ask")
                 tried.case(
-                    b"litres" in out or b"n1" in out or words[0] == "verify", f"{words[0]} showed nothing"
+                    b"litres" in out or b"n10" in out or words[0] == "verify", f"{words[0]} showed nothing"
                 )
                 tried.cases += len(attacks)
                 tried.case(not bad, f"{words[0]}: {bad[:3]}")
@@ -102,7 +106,8 @@ def clean(scale: Scale) -> Tried:
                 ("--vault", each, "list"),
             ):
                 out = _on_a_pty(owner, owner.argv(*words))
-                tried.case(not foreign(out), f"{words}: {foreign(out)[:3]}")
+                bad = foreign(out, answer=words[0] == "ask")
+                tried.case(not bad, f"{words}: {bad[:3]}")
     command = [sys.executable, "-m", "pytest", "-q", "tests/tui/test_hostile.py"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     tried.case(done.returncode == 0, f"the screens: {done.stdout[-300:]}")

@@ -1,5 +1,6 @@
 """The mechanical check: what passes, what does not, and what the answer is then."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -246,7 +247,11 @@ def test_a_word_of_a_table_gives_way_to_its_row_however_brief_the_model():
     [
         ("It opens after 40 days.", "40 days", "40 days [1]", "40 days [1]"),
         ("It opens after 40 days.", "40 days", "40.0 days [1]", "quote"),
-        ("It opens after the 40 days.", "the 40 days", "40 days. [1]", "40 days. [1]"),
+        ("It opens after 40 days.", "40 days", "40 days. [1]", "40 days. [1]"),
+        ("It draws 5 mW.", "5 mW", "5 MW [1]", "quote"),
+        ("The gap is 5' wide.", "5'", '5" [1]', "quote"),
+        ("It lost (27) in all.", "(27)", "27 [1]", "quote"),
+        ("Part A 12 fits.", "A 12", "12 [1]", "quote"),
         ("The valve opens at 27 bar.", "27 bar", "7 bar [1]", "quote"),
         ("It is safe at -27 degrees.", "-27 degrees", "27 degrees [1]", "quote"),
         ("The lid weighs 5.2 kg.", "5.2 kg", "2 kg [1]", "quote"),
@@ -260,14 +265,26 @@ def test_a_brief_answer_is_what_the_reader_marked_letter_by_letter_or_gives_way(
     assert given.text == (f"{text} [1]" if shown == "quote" else shown)
 
 
-@pytest.mark.parametrize("draft", [REFUSED, f"{REFUSED} [1]", REFUSED.rstrip("."), f"[1] {REFUSED.lower()}"])
+@pytest.mark.parametrize(
+    "draft",
+    [
+        REFUSED,
+        f"{REFUSED} [1]",
+        REFUSED.rstrip("."),
+        f"[1] {REFUSED.lower()}",
+        "Not in your documents! [1]",
+        '"Not in your documents." [1]',
+    ],
+)
 def test_a_refusal_is_never_cited_the_quote_stands_and_what_was_said_is_listed(draft):
     manual = passage('It says: "Not in your documents." Not in your documents. Then exit code 3 follows.')
     quote = 'It says: "Not in your documents." Not in your documents.'
     asked = replace(EVIDENCE, start=0, end=len(quote), quote=quote)
     checked = to_the_point(check(draft, [manual], asked), [manual], asked, brief=True)
     assert checked.text == f"{quote} [1]"
-    assert [said.casefold().rstrip(".") for said in checked.unsupported] == ["not in your documents"]
+    assert [re.sub(r"\W+", " ", said).strip().casefold() for said in checked.unsupported] == [
+        "not in your documents"
+    ]
 
 
 def test_words_beside_a_refusal_are_checked_as_ever():
