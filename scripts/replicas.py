@@ -149,11 +149,15 @@ class Best:
 
 @dataclass(frozen=True)
 class Before:
-    """What was done before: seconds trained, steps taken, and the best of the phase."""
+    """What was done before: seconds trained, steps taken, and the best of the phase.
+
+    `others` is what the checkpoint says of other phases: one that is over stays over.
+    """
 
     elapsed: float
     taken: int
     best: Best
+    others: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -324,8 +328,8 @@ def _save(trainee: Trainee, plan: Plan, shared: Shared, best: Best) -> None:
     state = plan.work / "checkpoint.safetensors"
     scratch = state.with_suffix(".part")
     known = {"elapsed": plan.elapsed(), "taken": trainee.replica.taken(), "data": plan.data}
-    known |= {"phase": plan.phase, "best": best.loss, "since": best.since}
-    metadata = {name: str(value) for name, value in known.items()}
+    known |= {f"best {plan.phase}": best.loss, f"since {plan.phase}": best.since}
+    metadata = {name: str(value) for name, value in known.items()} | dict(plan.before.others)
     save_file({"vectors": shared.mean}, scratch, metadata=metadata)
     scratch.replace(state)
 
@@ -347,12 +351,19 @@ def _resumed(folder: Path, shared: Shared, *, data: str, phase: str) -> Before:
     """Take up the last checkpoint, if there is one, of these data."""
     state = folder / "checkpoint.safetensors"
     if not state.exists():
-        return Before(0.0, 0, Best())
+        return Before(0.0, 0, Best(), {})
     with safe_open(state, "pt") as file:
         known = file.metadata()
         if known.get("data") != data:
-            raise SystemExit(f"{state} is of other examples: remove it, and training begins anew.")
+            raise SystemExit(
+                f"{state} is of other examples, or says not of which: remove it, and training begins anew."
+            )
         shared.mean.copy_(file.get_tensor("vectors"))
-    same = known.get("phase") == phase
-    best = Best(float(known["best"]), int(known["since"])) if same else Best()
-    return Before(float(known["elapsed"]), int(known["taken"]), best)
+    own = (f"best {phase}", f"since {phase}")
+    best = Best(float(known[own[0]]), int(known[own[1]])) if own[0] in known else Best()
+    others = {
+        name: value
+        for name, value in known.items()
+        if name.startswith(("best ", "since ")) and name not in own
+    }
+    return Before(float(known["elapsed"]), int(known["taken"]), best, others)
