@@ -30,7 +30,9 @@ if [ -n "$large" ]; then
   "$python" -m scripts.taught \
     --teacher "$large" --examples "$corpus" --words "$source/merged.gguf" --out "$examples"
 fi
+room=$(awk '/MemAvailable/ {print int($2 / 8000000)}' /proc/meminfo)  # a worker takes 7 GB
 workers=$(nproc)  # before the next line: nproc answers what OMP_NUM_THREADS says
+if [ "$workers" -gt "$room" ]; then workers=$((room > 1 ? room : 1)); fi
 export OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
 if newer "$work/layers.json" "$teacher/config.json"; then
   nice -n 10 "$trainer" -m scripts.layers \

@@ -100,10 +100,19 @@ def test_the_cheapest_layer_goes_and_the_best_way_is_kept(stack: layers.Stack, w
     assert found["kept"] == found["ways"][found["best"]]["kept"]
     assert found["ways"][found["best"]]["loss"] == min(way["loss"] for way in found["ways"].values())
     assert {len(way["kept"]) for way in found["ways"].values()} == {3}
-    assert layers.block(stack, [stack.enter(data.batch([0]))], 4) == [0, 1, 3, 4]
     for keep, count in ((0, 2), (5, 2), (3, 21), (3, 0)):
         with pytest.raises(UsageError, match=r"cannot be kept|are needed"):
             layers.table(stack, data, keep, count)
+
+
+@torch.no_grad()
+def test_the_run_that_turns_nothing_goes(teacher: Path, work: Path) -> None:
+    model, data = examples.load_model(teacher), examples.Data(work / "dev.safetensors")
+    stack = layers.Stack(model)
+    assert layers.block(stack, [stack.enter(data.batch([0]))], 4) == [0, 1, 3, 4]
+    for name in ("self_attn.o_proj", "mlp.down_proj"):
+        model.model.layers[3].get_submodule(name).weight.zero_()
+    assert layers.block(stack, [stack.enter(data.batch([0, 5]))], 3) == [0, 1, 4]
 
 
 def test_even_layers_are_at_like_distances() -> None:
