@@ -16,7 +16,6 @@ import hashlib
 import json
 import re
 import statistics
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,13 +28,13 @@ from appliance import config
 from appliance.evaluation import metrics
 from appliance.generate.check import check, to_the_point
 from appliance.generate.llm import LlamaGenerator
-from appliance.generate.prompt import REFUSED, compose, enough
+from appliance.generate.prompt import REFUSED, compose, marked
 from appliance.retrieve import cross
 from appliance.types import Passage
 from scripts.corpora import load_reader
-from scripts.quoting import Quote, quoting
+from scripts.quoting import Quote, drafted, quoting
 from scripts.reader_data import Index
-from scripts.squad import SEED, questions
+from scripts.squad import SEED, passage, questions
 
 FILE: Final = "dev/squad_dev/squad-dev-v2.0.rebuilt.json.gz"
 DISTRACTORS: Final = 2
@@ -121,7 +120,7 @@ def cases(data: Path, limit: int, *, absent: bool) -> Iterator[Case]:
         ][: DISTRACTORS + absent]
         at = int(rng.integers(len(near) + 1))
         shown = near if absent else [*near[:at], each.context, *near[at:]]
-        passages = tuple(Passage(0, 0, "", None, "", "", text, 0, 0.0, ()) for text in shown)
+        passages = tuple(passage(text) for text in shown)
         yield Case(each.question, each.answers, passages, 0 if absent else at + 1)
 
 
@@ -138,16 +137,12 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
         brief=writer.brief,
     )
     began = time.perf_counter()
-    draft = ""
-    for piece in writer.stream(prompt, max_tokens=MOST_TOKENS, stop=threading.Event()):
-        draft += piece
-        if enough(draft):
-            break
+    draft = drafted(writer, prompt, most=MOST_TOKENS)
     spent = time.perf_counter() - began
     checked = check(draft, case.passages, evidence, shown=prompt.shown)
     final = to_the_point(checked, case.passages, evidence, brief=writer.brief)
     cited = [int(number) for number in _MARKER.findall(draft)]
-    marked = case.passages[evidence.n - 1].text[slice(*evidence.mark)] if evidence.mark else ""
+    words = marked(case.passages, evidence)
     return {
         "f1": _f1(case, metrics.unmarked(draft)),
         "exact": metrics.best(case.answers, metrics.unmarked(draft))[0],
@@ -159,8 +154,8 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
         "final_f1": _f1(case, metrics.unmarked(final.text)),
         "final_holds": metrics.holds(metrics.unmarked(final.text), case.answers),
         "quote_f1": _f1(case, evidence.quote),
-        "marked_f1": _f1(case, marked),
-        "agrees": metrics.best((marked,), metrics.unmarked(draft))[0],
+        "marked_f1": _f1(case, words),
+        "agrees": metrics.best((words,), metrics.unmarked(draft))[0],
         "numbers_stand": _numbers_stand(final.text, case, [each.n for each in final.citations]),
         "prompt_tokens": writer.usage.prompt,
         "output_tokens": writer.usage.output,

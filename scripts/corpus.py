@@ -34,6 +34,7 @@ from scripts.corpora import load_reader
 from scripts.quoting import Quote, quoting
 from scripts.reader_data import Index, cropped, held_out, pieces, roughened
 from scripts.reader_sources import SOURCES, Asked
+from scripts.squad import passage
 
 SEED: Final = 20261128
 CONTEXT: Final = 2048
@@ -181,7 +182,7 @@ def example(
         yield _refusing(each, question, Prompt(BRIEF, bare(question)))
         return
     if kind < NO_PASSAGES + FOREIGN:
-        found = [_passage(*part) for part in foreign.any(rng, len(DISTRACTORS))]
+        found = [passage(text, title) for title, text in foreign.any(rng, len(DISTRACTORS))]
         yield _refusing(each, question, _prompt(question, found, rng, quote, writer))
         return
     start, end = each.span or (0, 0)
@@ -189,9 +190,9 @@ def example(
     if holding is None:
         return
     first, last = cropped(each, holding, rng, often=CROPPED)
-    others = [_passage(*part) for part in room.near(each, rng)]
+    others = [passage(text, title) for title, text in room.near(each, rng)]
     at = int(rng.integers(len(others) + 1))
-    found = [*others[:at], _passage(each.title, each.text[first:last]), *others[at:]]
+    found = [*others[:at], passage(each.text[first:last], each.title), *others[at:]]
     prompt = _prompt(question, found, rng, quote, writer)
     answer = " ".join(each.text[start:end].split())
     shown = prompt.user.rpartition("\n\nQuestion: ")[0]
@@ -201,10 +202,6 @@ def example(
 
 def _refusing(each: Asked, question: str, prompt: Prompt) -> Example:
     return Example(each.source, each.document, question, prompt.user, REFUSED, 0)
-
-
-def _passage(title: str, text: str) -> Passage:
-    return Passage(0, 0, "", None, title, "", text, 0, 0.0, ())
 
 
 def _prompt(

@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from appliance.errors import ApplianceError, UsageError
 from scripts.cut import COPIED, KEPT
-from scripts.examples import JUDGE_EVERY, JUDGED, SEED, Learner, answered, foretell, load_model, save_whole
+from scripts.examples import JUDGE_EVERY, SEED, Learner, answered, foretell, load_model, save_whole
 from scripts.replicas import Replica, train
 
 PEAK: Final = 4e-4
@@ -134,11 +134,6 @@ class Job:
     student: Path
     examples: Path
     out: Path
-
-    @property
-    def judged_shape(self) -> tuple[int, int]:
-        """Return the examples judged and the figures of each."""
-        return JUDGED, 2
 
     @property
     def phase(self) -> str:

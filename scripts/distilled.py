@@ -25,6 +25,7 @@ from safetensors.numpy import load_file
 
 from appliance.errors import ApplianceError, UsageError
 from scripts import compare, gguf, readings, sizes
+from scripts.gguf import Tensor
 from scripts.readings import WINDOW, Opened, Reading
 
 CONTEXT: Final = 2048
@@ -91,18 +92,19 @@ def measure(teacher: Path, students: Sequence[Path], asked: Sequence[Asked]) -> 
     """
     with readings.opened(teacher, context=CONTEXT) as model:
         before = _read(model, asked, teacher)
-        whole, size = parameters(teacher), teacher.stat().st_size
+        whole, size = parameters(gguf.read(teacher).tensors), teacher.stat().st_size
         for path in (teacher, *students):
             with readings.opened(path, context=CONTEXT) as other:
                 if _words(other) != _words(model):
                     raise UsageError(f"{path.name} has other words than its teacher.", hint=_SAFE)
                 after = before if path == teacher else _read(other, asked, path)
                 prefill, decode = compare.speeds(model, other, _window(asked))
-            own = parameters(path)
+            tensors = gguf.read(path).tensors
+            own = parameters(tensors)
             yield Row(
                 name=path.stem,
-                types=sizes.label(gguf.read(path).tensors),
-                layers=layers(path),
+                types=sizes.label(tensors),
+                layers=layers(tensors),
                 parameters=own,
                 share=own / whole,
                 bytes=path.stat().st_size,
@@ -113,14 +115,14 @@ def measure(teacher: Path, students: Sequence[Path], asked: Sequence[Asked]) -> 
             )
 
 
-def parameters(path: Path) -> int:
+def parameters(tensors: Sequence[Tensor]) -> int:
     """Return how many weights a file holds."""
-    return sum(math.prod(each.shape) for each in gguf.read(path).tensors)
+    return sum(math.prod(each.shape) for each in tensors)
 
 
-def layers(path: Path) -> int:
+def layers(tensors: Sequence[Tensor]) -> int:
     """Return how many layers a file holds."""
-    return len({each.name.split(".")[1] for each in gguf.read(path).tensors if each.name.startswith("blk.")})
+    return len({each.name.split(".")[1] for each in tensors if each.name.startswith("blk.")})
 
 
 def kept(before: Sequence[Reading], after: Sequence[Reading]) -> dict[str, float]:

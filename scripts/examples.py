@@ -122,6 +122,9 @@ def answered(logits: Tensor, given: Batch) -> tuple[Tensor, float]:
 class Learner:
     """A worker's data, and its `model` judged by them; `bare` is what computes, without any wrapping."""
 
+    judged_shape: Final = (JUDGED, 2)
+    """The examples judged, and the figures of each."""
+
     def __init__(self, model: Any, bare: Any, folder: Path) -> None:
         self.model, self._bare = model, bare
         self._train, self._dev = (Data(folder / f"{name}.safetensors") for name in ("train", "dev"))

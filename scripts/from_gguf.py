@@ -162,12 +162,11 @@ def _tokenizer(model: Model) -> tuple[dict[str, Any], dict[str, Any]]:
         "merges": _told(model, f"{_TOKENS}.merges", values.read_texts),
         "ignore_merges": vocabulary.takes_whole_words(cutting),
     }
-    bytes_to_text = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     made = {
         "version": "1.0",
         "added_tokens": _added(texts, types),
         "pre_tokenizer": vocabulary.steps(cutting),
-        "decoder": bytes_to_text,
+        "decoder": vocabulary.BYTE_LEVEL,
         "model": words,
     }
     return made, settings

@@ -12,7 +12,6 @@ be compared.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from appliance.errors import ApplianceError, PolicyRefused, UsageError
 from appliance.evaluation import run
 from appliance.evaluation.report import Run
 from scripts import frozen, leaderboard
+from scripts.fetch import digest
 from scripts.judgement import FIGURES, Gain, SetGains, Trial, gains, reasons, rivals
 from scripts.leaderboard import Entry
 
@@ -88,8 +88,7 @@ def sha256(path: Path) -> str:
         UsageError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", hint=_HINT) from error
 

@@ -1,11 +1,14 @@
-"""A question, passages and the trained reader -> what the appliance would quote of them, and mark in it."""
+"""What the appliance would quote of passages and mark in them, and what a generator drafts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
+from appliance.generate.prompt import enough
 from appliance.retrieve import cross
-from appliance.types import Evidence, Passage, Span
+from appliance.types import Evidence, Passage, Prompt, Span
 
 Telling = Sequence[Sequence[Span]]
 Quote = Callable[[str, Sequence[Passage]], tuple[Evidence, Telling]]
@@ -26,3 +29,22 @@ def quoting(reader: cross.CrossReader) -> Quote:
         return evidence, [(reading.span, *reading.others) for reading in readings]
 
     return quote
+
+
+class Writer(Protocol):
+    """Writes an answer; `brief` as appliance.generate.llm.Generator has it."""
+
+    brief: bool
+
+    def stream(self, prompt: Prompt, *, max_tokens: int, stop: threading.Event) -> Iterator[str]:
+        """Yield the answer as it is written."""
+
+
+def drafted(writer: Writer, prompt: Prompt, *, most: int) -> str:
+    """Return a draft of at most so many tokens, ended where the appliance ends one."""
+    draft = ""
+    for piece in writer.stream(prompt, max_tokens=most, stop=threading.Event()):
+        draft += piece
+        if enough(draft):
+            break
+    return draft

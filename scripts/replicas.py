@@ -93,6 +93,10 @@ class Trainee(Protocol):
     model: Any
     replica: Replica
 
+    @property
+    def judged_shape(self) -> tuple[int, int]:
+        """Return the rows judged and the figures of each."""
+
     def step(self, batch: Any, factor: float) -> dict[str, float]:
         """Train on a batch; return its tokens as `tokens`, and losses by name."""
 
@@ -121,10 +125,6 @@ class Job(Protocol):
 
     def trainee(self, taken: int) -> Trainee:
         """Load the model, `taken` steps old."""
-
-    @property
-    def judged_shape(self) -> tuple[int, int]:
-        """Return the rows judged and the figures of each."""
 
     @property
     def phase(self) -> str:
@@ -214,7 +214,7 @@ def train(
     """
     torch.set_num_threads(1)
     first = job.trainee(0)
-    shared = _shared(first.replica, job, workers)
+    shared = _shared(first, workers)
     data = hashlib.sha256((job.examples / "train.safetensors").read_bytes()).hexdigest()
     before = _resumed(work, shared, data=data, phase=job.phase)
     began = time.monotonic()
@@ -334,14 +334,15 @@ def _save(trainee: Trainee, plan: Plan, shared: Shared, best: Best) -> None:
     scratch.replace(state)
 
 
-def _shared(replica: Replica, job: Job, workers: int) -> Shared:
-    mean = torch.zeros(3, replica.size()).share_memory_()
-    replica.write(mean)
+def _shared(trainee: Trainee, workers: int) -> Shared:
+    size = trainee.replica.size()
+    mean = torch.zeros(3, size).share_memory_()
+    trainee.replica.write(mean)
     return Shared(
-        torch.zeros(workers, 3, replica.size()).share_memory_(),
+        torch.zeros(workers, 3, size).share_memory_(),
         mean,
         torch.zeros(workers, 8).share_memory_(),
-        torch.zeros(job.judged_shape).share_memory_(),
+        torch.zeros(trainee.judged_shape).share_memory_(),
         torch.zeros(()).share_memory_(),
         multiprocessing.get_context("spawn").Barrier(workers),
     )

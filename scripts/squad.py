@@ -114,9 +114,9 @@ def sureness(found: cross.Judged) -> float:
     return found.answerable + 0.5 * found.best.margin
 
 
-def passage(text: str) -> Passage:
+def passage(text: str, heading: str = "") -> Passage:
     """Return a text as a passage of no document."""
-    return Passage(0, 0, "", None, "", "", text, 0, 0.0, ())
+    return Passage(0, 0, "", None, heading, "", text, 0, 0.0, ())
 
 
 def main() -> None:

@@ -16,25 +16,27 @@ verdict; a run that was stopped goes on there. The last line is JSON.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from appliance import config
 from appliance.errors import ApplianceError, UsageError
 from appliance.generate.check import check, to_the_point
 from appliance.generate.llm import CONTEXT, TEMPLATES, LlamaGenerator
-from appliance.generate.prompt import ANSWER_TOKENS, BRIEF, REFUSED, SYSTEM, enough
+from appliance.generate.prompt import ANSWER_TOKENS, BRIEF, REFUSED, SYSTEM
 from appliance.sentences import split
 from appliance.types import Evidence, Passage, Prompt
+from scripts import quoting
 from scripts.corpus import Example, written
+from scripts.fetch import digest
+from scripts.quoting import Writer
+from scripts.squad import passage
 
 Verdict = Literal["kept", "unsupported", "beside the point", "refused", "answered", "unreadable"]
 """The last three: refused where an answer stands, answered where none does, the answer not in the prompt."""
@@ -43,15 +45,6 @@ _BLOCK: Final = re.compile(r"^\[(\d+)\] (.*?)(?=\n\n\[\d+\] |\n\nQuestion: )", r
 _MARKED: Final = re.compile(r"^Marked: .*\n(?=Answer:\Z)", re.MULTILINE)
 _NUMBER: Final = re.compile(r" \[\d+\]$")
 _SAFE: Final = "Nothing was written."
-
-
-class Writer(Protocol):
-    """Writes an answer; `brief` as appliance.generate.llm.Generator has it."""
-
-    brief: bool
-
-    def stream(self, prompt: Prompt, *, max_tokens: int, stop: threading.Event) -> Iterator[str]:
-        """Yield the answer as it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +82,9 @@ def passages_of(prompt: str) -> list[Passage]:
     found = dict[int, Passage]()
     for number, block in _BLOCK.findall(prompt):
         heading, _, text = block.partition("\n")
-        found[int(number)] = _passage(heading, text) if text else _passage("", block)
+        found[int(number)] = passage(text, heading) if text else passage(block)
     # A number whose passage did not fit into the prompt is one that holds nothing.
-    return [found.get(number, _passage("", "")) for number in range(1, max(found, default=0) + 1)]
-
-
-def _passage(heading: str, text: str) -> Passage:
-    return Passage(0, 0, "", None, heading, "", text, 0, 0.0, ())
+    return [found.get(number, passage("")) for number in range(1, max(found, default=0) + 1)]
 
 
 def evidence_of(each: Example, passages: Sequence[Passage]) -> Evidence | None:
@@ -116,12 +105,7 @@ def drafted(each: Example, writer: Writer) -> Drafted:
     """Ask the teacher and judge what it writes."""
     # As in the appliance: only a model that was trained on these prompts is told what the reader marked.
     user = each.prompt if writer.brief else _MARKED.sub("", each.prompt)
-    draft = ""
-    prompt = Prompt(BRIEF if writer.brief else SYSTEM, user)
-    for piece in writer.stream(prompt, max_tokens=ANSWER_TOKENS, stop=threading.Event()):
-        draft += piece
-        if enough(draft):
-            break
+    draft = quoting.drafted(writer, Prompt(BRIEF if writer.brief else SYSTEM, user), most=ANSWER_TOKENS)
     return judged(draft.strip(), each, brief=writer.brief)
 
 
@@ -194,17 +178,12 @@ def _header(options: argparse.Namespace) -> dict[str, Any]:
     """Return what a run is of: hashes of what it asks, and how."""
     try:
         return {
-            "teacher": {"file": options.teacher.name, "sha256": _sha256(options.teacher)},
+            "teacher": {"file": options.teacher.name, "sha256": digest(options.teacher)},
             "template": options.template,
-            "examples": _sha256(options.examples / "train.jsonl"),
+            "examples": digest(options.examples / "train.jsonl"),
         }
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be read: {error.strerror}.", hint=_SAFE) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _all_drafts(

@@ -30,7 +30,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from scripts import blocks, gguf
-from scripts.examples import JUDGE_EVERY, JUDGED, SEED, Learner, answered, foretell, load_model, save_whole
+from scripts.examples import JUDGE_EVERY, SEED, Learner, answered, foretell, load_model, save_whole
 from scripts.replicas import Replica, train
 
 RANK: Final = 32
@@ -117,11 +117,6 @@ class Job:
     def examples(self) -> Path:
         """Return the folder of the examples."""
         return self.work
-
-    @property
-    def judged_shape(self) -> tuple[int, int]:
-        """Return the examples judged and the figures of each."""
-        return JUDGED, 2
 
     @property
     def phase(self) -> str:

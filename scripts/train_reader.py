@@ -86,11 +86,6 @@ class Job:
         return self.work
 
     @property
-    def judged_shape(self) -> tuple[int, int]:
-        """Return the examples judged and the figures of each: relevance, answerability, overlap."""
-        return JUDGED, 3
-
-    @property
     def phase(self) -> str:
         """Return that there is but one."""
         return "float"
@@ -102,6 +97,9 @@ class Job:
 
 class Reading:
     """A worker's reader with its data."""
+
+    judged_shape: Final = (JUDGED, 3)
+    """The examples judged, and the figures of each: relevance, answerability, overlap."""
 
     def __init__(self, job: Job, taken: int) -> None:
         torch.manual_seed(SEED)

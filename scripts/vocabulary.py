@@ -110,7 +110,8 @@ _PATTERNS = {
 _WHOLE_WORDS = frozenset({"llama-bpe"})
 
 
-_BYTES_ONLY = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+_BYTES_ONLY = BYTE_LEVEL | {"use_regex": False}
 
 
 def steps(name: str) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def steps(name: str) -> dict[str, Any]:
     if cuts is None:
         raise BadCheckpoint(f"How {name!r} cuts words is not known here.")
     found = dict[str, dict[str, Any]](
-        {"digits": {"type": "Digits", "individual_digits": True}, "gpt-2": _BYTES_ONLY | {"use_regex": True}}
+        {"digits": {"type": "Digits", "individual_digits": True}, "gpt-2": BYTE_LEVEL}
     )
     parts = [
         found.get(cut)

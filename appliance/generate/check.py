@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from appliance.generate.facts import Facts, read, read_passage
-from appliance.generate.prompt import REFUSED
+from appliance.generate.prompt import REFUSED, marked
 from appliance.sentences import is_header, split
 from appliance.types import Citation, Evidence, Passage
 
@@ -145,10 +145,8 @@ def to_the_point(
 
 def _is_unsure(checked: Checked, passages: Sequence[Passage], evidence: Evidence) -> bool:
     """Tell whether a brief answer is part of a table's row, or not literally what the reader marked."""
-    if evidence.mark is None or _CELL in evidence.quote:
-        return True
-    marked = passages[evidence.n - 1].text[slice(*evidence.mark)]
-    return _bared(_MARKER.sub("", checked.text)) != _bared(marked)
+    words = marked(passages, evidence)
+    return not words or _CELL in evidence.quote or _bared(_MARKER.sub("", checked.text)) != _bared(words)
 
 
 def _bared(words: str) -> str:

@@ -80,8 +80,13 @@ def compose(
             blocks.append(block)
             shown.append(n)
             room -= count(block)
-    marked = _marked(passages[evidence.n - 1].text, evidence) if brief else ""
-    return Prompt(system=system, user=_user(blocks, asked, marked), shown=tuple(shown))
+    told = _told(marked(passages, evidence), evidence.n) if brief else ""
+    return Prompt(system=system, user=_user(blocks, asked, told), shown=tuple(shown))
+
+
+def marked(passages: Sequence[Passage], evidence: Evidence) -> str:
+    """Return the words that the reader marked, as they stand; none where it marked none."""
+    return passages[evidence.n - 1].text[slice(*evidence.mark)] if evidence.mark else ""
 
 
 def bare(question: str) -> str:
@@ -89,16 +94,14 @@ def bare(question: str) -> str:
     return _user([], question, "")
 
 
-def _user(blocks: list[str], question: str, marked: str) -> str:
-    return "\n\n".join([*blocks, f"Question: {question}\n{marked}Answer:"])
+def _user(blocks: list[str], question: str, told: str) -> str:
+    return "\n\n".join([*blocks, f"Question: {question}\n{told}Answer:"])
 
 
-def _marked(text: str, evidence: Evidence) -> str:
-    """Return the line that names the words which the reader marked, none where it marked none."""
-    if evidence.mark is None:
-        return ""
-    words = " ".join(_BRACKETED.sub(r"(\1)", text[slice(*evidence.mark)]).split())
-    return f"Marked: {words} [{evidence.n}]\n"
+def _told(words: str, n: int) -> str:
+    """Return the line that names the words marked in passage `n`, none where there are none."""
+    named = " ".join(_BRACKETED.sub(r"(\1)", words).split())
+    return f"Marked: {named} [{n}]\n" if named else ""
 
 
 def _block(n: int, passage: Passage, text: str) -> str:

@@ -5,9 +5,10 @@
 #                                 corpus (-> taught) ---^
 #
 # The teacher is the adapted model of 30 layers that `make models` leaves. TEACHER.gguf, where named, is any
-# larger model whose checked answers are learned in place of the corpus's own. Sixteen layers: the 4-bit file is 64 MB, .70 of
-# the teacher's, and .63 of the parameters; eighteen would be 68 MB. Each step is done again only where what it is
-# made from is newer; the training goes on from its last checkpoint. So this can be stopped and run again.
+# larger model whose checked answers are learned in place of the corpus's own. Sixteen layers: the 4-bit file is
+# 64 MB, .70 of the teacher's, and .63 of the parameters; eighteen would be 68 MB. Each step is done again only
+# where what it is made from is newer; the training goes on from its last checkpoint. So this can be stopped and
+# run again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 usage="usage: scripts/runs/small.sh DATA [MINUTES] [TEACHER.gguf]"

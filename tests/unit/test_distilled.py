@@ -82,7 +82,7 @@ def test_layers_are_counted(tmp_path):
     ]
     path = tmp_path / "two.gguf"
     path.write_bytes(gguf.serialize(replace(model, tensors=(*model.tensors, *second))))
-    assert distilled.layers(path) == 2
+    assert distilled.layers(gguf.read(path).tensors) == 2
 
 
 def test_examples_of_another_vocabulary_are_refused(files):
@@ -116,3 +116,8 @@ def test_the_command_prints_a_table_and_one_line_of_json(files, monkeypatch, cap
     (files / "four.gguf").write_bytes(b"GGUF")
     assert distilled.main() == 2
     assert "no model" in capsys.readouterr().err
+
+
+def test_it_reports_on_the_last_examples_for_the_first_chose_layers_and_round(files):
+    every = distilled.read_examples(files / "dev.safetensors", 4)
+    assert distilled.read_examples(files / "dev.safetensors", 2) == every[2:]

@@ -23,6 +23,8 @@ LONG, SHORT = 100.0, 1e-9
 class Trainee:
     """One weight, and losses that are known before."""
 
+    judged_shape = (1, 1)
+
     def __init__(self, job: Job, taken: int) -> None:
         self.model = torch.nn.Linear(1, 1, bias=False)
         self.model.weight.data.fill_(float(taken))
@@ -55,7 +57,6 @@ class Job:
     work: Path
     losses: list[float]
     phase: str = "float"
-    judged_shape = (1, 1)
 
     def trainee(self, taken: int) -> Trainee:
         return Trainee(self, taken)
