@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.types import Evidence
 from scripts import answers
+from scripts.squad import passage
+from tests.fakes import FakeGenerator
 
 SUBJECTS = [f"plant{number}" for number in range(30)]
 
@@ -71,3 +74,16 @@ def test_the_figures_tell_how_good_it_is_where_it_follows_the_reader_and_where_n
     ]
     found = answers.figures(rows)
     assert (found["f1_where_it_agrees"], found["f1_where_it_differs"]) == (0.75, 0.2)
+
+
+@pytest.mark.parametrize(("draft", "agrees"), [("1900 [1]", 1.0), ("the 1900. [1]", 1.0), ("stone [1]", 0.0)])
+def test_an_answer_is_known_to_follow_the_reader_or_not(draft: str, agrees: float) -> None:
+    text = "It was built in 1900 of stone."
+    at = text.index("1900")
+    evidence = Evidence(1, 0, len(text), text, "", None, "", 1.0, mark=(at, at + 4))
+    case = answers.Case("When was it built?", ("1900",), (passage(text),), 1)
+    row = answers.answered(
+        case, FakeGenerator(draft, brief=True), lambda _question, _passages: (evidence, [[(0, len(text))]])
+    )
+    assert (row["agrees"], row["marked_f1"], row["cites_right"]) == (agrees, 1.0, True)
+    assert row["f1"] == agrees

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.generate.prompt import REFUSED
 from appliance.sentences import split
-from appliance.types import Evidence, Passage
+from appliance.types import Evidence, Passage, Prompt
 from scripts import corpus
 from scripts.corpus import Room, example
 from scripts.reader_data import held_out
@@ -58,6 +58,17 @@ def test_every_answer_stands_in_the_passage_of_its_number(made: list[corpus.Exam
         blocks = dict(re.findall(r"^\[(\d)\] (.*?)(?=^\[\d\] |^Question: )", each.prompt, re.S | re.M))
         assert answer in blocks[number]
         assert not any(answer in text for other, text in blocks.items() if other != number)
+
+
+@pytest.mark.parametrize(("block", "kept"), [("The head is 11 m.", True), ("The crew.", False)])
+def test_an_answer_that_only_the_question_repeats_is_no_example(
+    block: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = f"[1] Plant\n{block}\n\nQuestion: is it 11 m?\nMarked: 11 m [1]\nAnswer:"
+    monkeypatch.setattr(corpus, "_prompt", lambda *_: Prompt("", shown))
+    rng, room = np.random.default_rng(1), Room(ALL)
+    made = [one for _ in range(9) for one in example(ALL[0], room, room, rng, quote, Counter()) if one.gold]
+    assert bool(made) is kept
 
 
 def test_the_reader_is_heard_right_or_wrong(made: list[corpus.Example]) -> None:
