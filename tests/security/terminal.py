@@ -94,7 +94,7 @@ def clean(scale: Scale) -> Tried:
                 total += len(out)
                 bad = foreign(out, answer=words[0] == "ask")
                 tried.case(
-                    b"litres" in out or b"n10" in out or words[0] == "verify", f"{words[0]} showed nothing"
+                    re.search(rb"litres|\bn\d", out) or words[0] == "verify", f"{words[0]} showed nothing"
                 )
                 tried.cases += len(attacks)
                 tried.case(not bad, f"{words[0]}: {bad[:3]}")
