@@ -29,7 +29,8 @@ _CELL = " | "  # what parts the cells of a table (types.Block)
 _LINE = re.compile(r"\S[^\n]*")
 _BEHIND = " .,;:!?"
 _WORD = re.compile(r"\w+")
-_LEFTOVER = re.compile(r"\[\s*\]|\(\s*\)|\s+(?=[.,;:!?](?:\s|$))")  # what a marker leaves where it stood
+_EMPTY = re.compile(r"\[\s*\]|\(\s*\)")
+_LEFTOVER = re.compile(rf"{_EMPTY.pattern}|\s+(?=[.,;:!?](?:\s|$))")  # what a marker leaves where it stood
 
 PageOf = Callable[[Passage, int], int | None]
 """The page on which the character at an offset of a passage's text stands."""
@@ -182,7 +183,7 @@ def _claims(draft: str) -> list[_Claim]:
     """
     claims: list[_Claim] = []
     for line in draft.splitlines():
-        bare = _MARKER.sub(lambda marker: " " * len(marker.group()), line)
+        bare = _blanked(line)
         spans = split(bare)
         cited: list[list[int]] = [[] for _ in spans]
         for marker in _MARKER.finditer(line):
@@ -192,6 +193,21 @@ def _claims(draft: str) -> list[_Claim]:
         texts = [_tidy(bare[start:end]) for start, end in spans]
         claims += [_Claim(text, tuple(own)) for text, own in zip(texts, cited, strict=True) if text]
     return claims
+
+
+def _blanked(line: str) -> str:
+    """Return `line` with spaces for its markers and for what stood around them: of "[[1]]" nothing is left.
+
+    Sentences are parted by this; with brackets left in it they would be others than those of the answer.
+    """
+    bare = _MARKER.sub(_spaces, line)
+    while (emptier := _EMPTY.sub(_spaces, bare)) != bare:
+        bare = emptier
+    return bare
+
+
+def _spaces(found: re.Match[str]) -> str:
+    return " " * len(found.group())
 
 
 def _tidy(text: str) -> str:

@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.generate.check import check, quoted
@@ -51,6 +51,9 @@ def test_whatever_is_written_only_what_stands_in_the_passages_is_answered(draft,
     assert said.identifiers <= set().union(*(facts.identifiers for facts in cited))
 
 
+@example(draft="pump [[1]] .", passages=passages_of(["pump"]))
+@example(draft=". [[1]] 5%", passages=passages_of(["5%"]))
+@example(draft="pump [[[1]]] x", passages=passages_of(["pump x"]))
 @given(draft=_TEXT, passages=_PASSAGES)
 def test_checking_again_changes_nothing(draft, passages):
     evidence = evidence_of(passages)
