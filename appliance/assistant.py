@@ -16,7 +16,7 @@ from appliance.config import Config
 from appliance.custody import attempt, now
 from appliance.engines import Engines
 from appliance.errors import AuditDamaged, Cancelled, GeneratorDied
-from appliance.generate.check import Checked, check, quoted, to_the_point
+from appliance.generate.check import Checked, check, may_be_brief, quoted, to_the_point
 from appliance.generate.llm import Generator
 from appliance.generate.prompt import compose, enough
 from appliance.ingest.parse.nursery import Nursery, parse_file
@@ -203,6 +203,8 @@ class Assistant:
         watch.evidence()
         yield EvidenceFound(found.evidence)
         writer = generator.result() if generator else None
+        if writer is not None and writer.brief and not may_be_brief(question, found.passages, found.evidence):
+            writer = None  # the quote answers, whatever it would write
         checked = quoted(found.passages, found.evidence)
         if writer is not None:
             try:

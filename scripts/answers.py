@@ -26,7 +26,7 @@ import numpy as np
 
 from appliance import config
 from appliance.evaluation import metrics
-from appliance.generate.check import check, to_the_point
+from appliance.generate.check import check, may_be_brief, quoted, to_the_point
 from appliance.generate.llm import LlamaGenerator
 from appliance.generate.prompt import REFUSED, compose, marked
 from appliance.retrieve import cross
@@ -141,6 +141,8 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
     spent = time.perf_counter() - began
     checked = check(draft, case.passages, evidence, shown=prompt.shown)
     final = to_the_point(checked, case.passages, evidence, brief=writer.brief)
+    if writer.brief and not may_be_brief(case.question, case.passages, evidence):
+        final = quoted(case.passages, evidence)
     cited = [int(number) for number in _MARKER.findall(draft)]
     words = marked(case.passages, evidence)
     return {

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from appliance.generate.brevity import asks_for_more
 from appliance.generate.facts import Facts, read, read_passage
 from appliance.generate.prompt import REFUSED, marked
 from appliance.sentences import is_header, split
@@ -119,6 +120,14 @@ def quoted(passages: Sequence[Passage], evidence: Evidence) -> Checked:
         supported=True,
     )
     return Checked(f"{evidence.quote.strip()} [{evidence.n}]", (citation,), ())
+
+
+def may_be_brief(question: str, passages: Sequence[Passage], evidence: Evidence) -> bool:
+    """Tell whether a word or two may answer: the question asks for one thing, the reader marked one in prose.
+
+    Else the quote answers, whatever a brief model would write: it need not be asked.
+    """
+    return _CELL not in evidence.quote and bool(marked(passages, evidence)) and not asks_for_more(question)
 
 
 def to_the_point(

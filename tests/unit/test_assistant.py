@@ -102,9 +102,18 @@ def test_a_model_that_runs_on_is_stopped():
 
 
 def test_a_model_that_refuses_although_there_is_evidence_does_not_take_it_away():
-    answer = answered(REFUSED, brief=True)
+    answer = answered(REFUSED)
     assert not answer.abstained
     assert (answer.answer, answer.unsupported) == (f"{GREASE} [{answer.citations[0].n}]", (REFUSED,))
+
+
+def test_a_brief_model_is_not_asked_where_the_quote_answers_whatever_it_writes():
+    for question in ("How often are the bearings greased?", "Why are the bearings greased?"):
+        found = events("every 90 days", question, brief=True)  # this reader marks no words
+        assert not any(isinstance(event, Delta) for event in found)
+        answer = found[-1].answer
+        assert (answer.answer, answer.models.generator) == (f"{GREASE} [{answer.citations[0].n}]", None)
+        assert any(isinstance(event, Delta) for event in events(GREASE, question))
 
 
 def test_without_a_generator_the_quote_answers():

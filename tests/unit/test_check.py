@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.generate.check import check, quoted, to_the_point
+from appliance.generate.check import check, may_be_brief, quoted, to_the_point
 from appliance.generate.prompt import REFUSED
 from appliance.types import Evidence, Passage
 
@@ -233,6 +233,22 @@ def test_a_model_trained_to_be_brief_may_answer_in_a_word_that_the_reader_marked
     assert to_the_point(word, PASSAGES, asked).text == "It costs $110 [1]"
     for other in (replace(asked, mark=None), marked("It costs $110", "It costs")):
         assert to_the_point(word, PASSAGES, other, brief=True).text == "It costs $110 [1]"
+
+
+@pytest.mark.parametrize(
+    ("question", "quote", "words", "inside", "brief"),
+    [
+        ("What does it cost?", "It costs $110", "$110", TEXT, True),
+        ("Why does it cost $110?", "It costs $110", "$110", TEXT, False),
+        ("What does it cost?", "It costs $110", "", TEXT, False),
+        ("What is E04?", "E04 | Hot gas | Clean the tubes", "Hot gas", ROWS, False),
+    ],
+)
+def test_a_word_may_answer_a_question_for_one_thing_that_is_marked_in_prose(
+    question, quote, words, inside, brief
+):
+    asked = marked(quote, words, inside) if words else replace(marked(quote, quote, inside), mark=None)
+    assert may_be_brief(question, [replace(PASSAGES[0], text=inside)], asked) is brief
 
 
 def test_a_word_of_a_table_gives_way_to_its_row_however_brief_the_model():
