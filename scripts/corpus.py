@@ -32,8 +32,9 @@ from appliance.types import Passage, Prompt
 from scripts import feedback
 from scripts.corpora import load_reader
 from scripts.quoting import Quote, quoting
+from scripts.reader_asked import Asked
 from scripts.reader_data import Index, cropped, held_out, pieces, roughened
-from scripts.reader_sources import SOURCES, Asked
+from scripts.reader_sources import SOURCES
 from scripts.squad import passage
 
 SEED: Final = 20261128

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from appliance.errors import ApplianceError, UsageError
 from appliance.evaluation import metrics
-from scripts.reader_sources import Asked
+from scripts.reader_asked import Asked
 
 VERDICTS: Final = ("up", "down")
 _HINT: Final = "Nothing was written. Pipe what `appliance ask --json` prints into this."

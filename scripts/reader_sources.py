@@ -9,32 +9,11 @@ import csv
 import gzip
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-UNKNOWN: Final = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question and the text it was asked of.
-
-    `span` is the answer's place in `text`, None where it is not known or there is none; `near` a place in
-    `text` that the question is about. `relevant` and `answerable` are 1, 0 or UNKNOWN; `answers` are strings
-    that no negative passage may hold.
-    """
-
-    source: str
-    document: str
-    title: str
-    question: str
-    text: str
-    span: tuple[int, int] | None
-    near: int
-    relevant: int
-    answerable: int
-    answers: tuple[str, ...]
+from scripts.reader_asked import UNKNOWN, Asked
+from scripts.reader_tables import tables
 
 
 def squad(data: Path) -> Iterator[Asked]:
@@ -105,6 +84,41 @@ def product(data: Path) -> Iterator[Asked]:
         yield _whole("product", f"product/{row['ASIN']}", "", row["question"], row["candidate"], helps)
 
 
+def ares(data: Path) -> Iterator[Asked]:
+    """Yield questions that a model wrote about Wikipedia's passages, where its answer is literally there."""
+    for name in ("nq", "hotpotqa", "wow"):
+        for row in _table(data / "ares_synthetic" / f"{name}_synthetic_queries.tsv.gz", "\t"):
+            answer, text, question = (
+                row["generated_answer"].strip(" ."),
+                row["document"],
+                row["synthetic_query"],
+            )
+            document = f"ares/{name}/{row['document_index']}"
+            start = text.find(answer) if answer and row["Context_Relevance_Label"] == "Yes" else -1
+            if start >= 0:
+                span = (start, start + len(answer))
+                yield Asked("ares", document, "", question, text, span, start, 1, 1, (answer,))
+
+
+def quotes(data: Path) -> Iterator[Asked]:
+    """Yield questions with several passages, each with its own answer, where that is literally there."""
+    seen = set[tuple[str, str]]()
+    for row in _lines(data / "quotesum_dev" / "dev.jsonl.gz"):
+        for number in range(1, 9):
+            text, answer = row[f"source{number}"], row[f"short_ans_{number}"]
+            start = text.find(answer) if answer else -1
+            if start >= 0 and (row["qid"], text) not in seen:
+                seen.add((row["qid"], text))
+                span, document = (start, start + len(answer)), f"quotes/{row['qid']}"
+                title = row[f"title{number}"]
+                yield Asked("quotes", document, title, row["question"], text, span, start, 1, 1, (answer,))
+
+
+def table(_data: Path) -> Iterator[Asked]:
+    """Yield questions on tables that scripts/reader_tables.py makes up."""
+    return tables()
+
+
 SOURCES: Final[Mapping[str, Callable[[Path], Iterator[Asked]]]] = {
     "squad": squad,
     "natural": natural,
@@ -113,6 +127,9 @@ SOURCES: Final[Mapping[str, Callable[[Path], Iterator[Asked]]]] = {
     "fairytale": fairytale,
     "medquad": medquad,
     "product": product,
+    "ares": ares,
+    "quotes": quotes,
+    "table": table,
 }
 
 

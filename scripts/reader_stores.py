@@ -25,8 +25,9 @@ from appliance.retrieve.reader import Question, Wording, wordings
 from appliance.retrieve.retriever import Retriever
 from appliance.types import Block, Parsed, Passage
 from scripts.corpora import load_encoder, store_of
+from scripts.reader_asked import Asked
 from scripts.reader_data import held_out
-from scripts.reader_sources import SOURCES, Asked
+from scripts.reader_sources import SOURCES
 
 
 @dataclass(frozen=True)

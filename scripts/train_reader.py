@@ -2,6 +2,7 @@
 
     python -m scripts.train_reader --model .cache/models/minilm --work .cache/reader --minutes 36 --workers 4
 
+With --start it begins with the weights of an earlier training (scripts/graft.py restores those of a reader).
 Workers and rounds are those of scripts/replicas.py. Stopped and started again with the same --work it goes on
 from the last checkpoint. Progress is JSON, one line a round; so is the last line.
 """
@@ -29,6 +30,8 @@ from scripts.replicas import Replica, train
 
 SEED: Final = 20261123
 PEAK: Final = 2.5e-4
+PEAK_AGAIN: Final = 1.2e-4
+"""For a reader that is trained on: what it knows is not to be washed out."""
 HEADS: Final = 5.0
 """The heads begin at random: they learn at this multiple."""
 DECAY: Final = 0.01
@@ -79,6 +82,7 @@ class Job:
 
     model: Path
     work: Path
+    start: Path | None = None
 
     @property
     def examples(self) -> Path:
@@ -104,14 +108,16 @@ class Reading:
     def __init__(self, job: Job, taken: int) -> None:
         torch.manual_seed(SEED)
         shape = read_shape((job.model / "config.json").read_bytes())
-        self.model = ReaderModel(shape, load_file(job.model / "model.safetensors"), dropout=DROPOUT)
+        weights = load_file(job.start or job.model / "model.safetensors")
+        self.model = ReaderModel(shape, weights, dropout=DROPOUT)
         # Half of all parameters, and the words are known: frozen they cost neither time nor noise.
         self.model.words.weight.requires_grad_(requires_grad=False)
         heads = [*self.model.span.parameters(), *self.model.scores.parameters()]
         known = {id(each) for each in heads}
         body = [each for each in self.model.parameters() if each.requires_grad and id(each) not in known]
         groups = [{"params": body, "factor": 1.0}, {"params": heads, "factor": HEADS}]
-        self.replica = Replica(groups, peak=PEAK, decay=DECAY, taken=taken)
+        peak = PEAK_AGAIN if job.start else PEAK
+        self.replica = Replica(groups, peak=peak, decay=DECAY, taken=taken)
         self._config, self._work = job.model / "config.json", job.work
         self._train, self._dev = (Data.read(job.work / f"{name}.safetensors") for name in ("train", "dev"))
 
@@ -185,11 +191,12 @@ def main() -> None:
         "--model", type=Path, required=True, help="folder of the body's weights and config.json"
     )
     parser.add_argument("--work", type=Path, required=True, help="folder of the examples and of all results")
+    parser.add_argument("--start", type=Path, help="weights to begin with, instead of the body's")
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--workers", type=int, default=4)
     options = parser.parse_args()
     last = train(
-        Job(options.model, options.work),
+        Job(options.model, options.work, options.start),
         options.work,
         minutes=options.minutes,
         workers=options.workers,

@@ -11,8 +11,8 @@ from appliance.sentences import split
 from appliance.types import Evidence, Passage, Prompt
 from scripts import corpus
 from scripts.corpus import Room, example
+from scripts.reader_asked import Asked
 from scripts.reader_data import held_out
-from scripts.reader_sources import Asked
 
 FILL = "The valve of the plant is checked every morning by the crew. " * 4
 

@@ -15,7 +15,7 @@ from appliance import render
 from appliance.errors import UsageError
 from appliance.types import Answer
 from scripts import feedback
-from scripts.reader_sources import Asked
+from scripts.reader_asked import Asked
 from tests.samples import a_passage, a_refusal, an_answer
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from scripts import reader_data
-from scripts.reader_sources import SOURCES, Asked
+from scripts.reader_asked import Asked
+from scripts.reader_sources import SOURCES
 
 TEXT = " ".join(f"Sentence number {n} tells of valve V-{n} and its spring." for n in range(60))
 OTHER = " ".join(f"Paragraph {n} is about the valve as well but names none." for n in range(30))

@@ -57,9 +57,9 @@ def folders(tmp_path):
     return body, work
 
 
-def trained(body, work, minutes, monkeypatch):
+def trained(body, work, minutes, monkeypatch, *more):
     given = f"train --model {body} --work {work} --minutes {minutes} --workers 2"
-    monkeypatch.setattr("sys.argv", given.split())
+    monkeypatch.setattr("sys.argv", [*given.split(), *more])
     train_reader.main()
     return [json.loads(line) for line in (work / "train.log").read_text().splitlines()]
 
@@ -73,6 +73,17 @@ def test_it_trains_stops_and_goes_on(folders, monkeypatch, capsys):
     assert len(again) > len(first)
     assert again[-1]["span"] < first[0]["span"]
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["trained"].endswith("model.safetensors")
+
+
+def test_a_trained_reader_is_trained_on_from_its_weights(folders, monkeypatch, tmp_path):
+    body, work = folders
+    first = trained(body, work, 0.2, monkeypatch)
+    start = tmp_path / "start.safetensors"
+    (work / "model.safetensors").rename(start)
+    for left in ("checkpoint.safetensors", "train.log"):
+        (work / left).unlink()
+    again = trained(body, work, 0.1, monkeypatch, "--start", str(start))
+    assert again[0]["span"] < first[0]["span"]
 
 
 def test_an_epoch_holds_every_example_once():
