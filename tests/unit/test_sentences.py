@@ -78,3 +78,21 @@ def test_only_the_first_row_without_figures_is_a_header():
     assert [TABLE[slice(*span)] for span in split(TABLE) if is_header(TABLE, span)] == ["Code | Meaning"]
     rows = "E01 | Low water\nE02 | High pressure"
     assert not any(is_header(rows, span) for span in split(rows))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        ("Item | HS-20 | HS-30", "Force | 20 t | 30 t", True),
+        ("Engine | HS-20 | HS-30", "Maker | Briggs 6.5 hp | Honda GX270", True),
+        ("Tag | Place", "P-101 | Pit 3", True),
+        ("Item | HS-20", "Force", True),
+        ("Pump | P-101", "Fan | P-102", False),
+        ("Pump | 4 kW", "Fan | 3 kW", False),
+        ("HS-20 | Force", "HS-30 | Mass", False),
+        ("$110 | rate", "$111 | rate", False),
+    ],
+)
+def test_codes_name_columns_where_no_codes_stand_under_them(first, second, names):
+    rows = f"{first}\n{second}"
+    assert (header_of(rows, rows.index(second)) == (0, len(first))) is names
