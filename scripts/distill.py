@@ -1,14 +1,15 @@
-"""A teacher, a student cut from it, and examples -> the student taught, in a fixed time, resumable.
+"""A teacher, a student cut from it, examples -> an adapter that teaches it, in a fixed time, resumable.
 
     python -m scripts.distill --teacher FOLDER_OR_GGUF --student FOLDER --examples .cache/generator \
-        --work .cache/small --minutes 60 --workers 4
+        --work .cache/small --minutes 60 --workers 4 [--until 0.6 | --grid]
 
 The student (scripts/cut.py) learns three things at once: on the answers' tokens what the teacher expects
 (KL divergence at a temperature: Hinton et al. 2015) and what is right (cross-entropy); at every token, to
 hand each of its layers what that layer was given in the teacher, for which the layers before it must do the
-work of those that were cut out between. All its weights are trained but the table of words, which is the
-teacher's. Stopped and started again it goes on from its last checkpoint. Progress is JSON, one line a round;
-so is the last line. WORK/student becomes a Hugging Face folder, which scripts/convert.py takes.
+work of those that were cut out between. What is trained is an adapter on every linear layer, as in
+scripts/train_lora.py and with its --grid, so that what has to be kept of a student is small. Stopped and
+started again it goes on from its last checkpoint. Progress is JSON, one line a round; so is the last line.
+WORK/adapter is in PEFT's format: scripts/convert.py merges it into the student.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from appliance.errors import ApplianceError, UsageError
-from scripts.cut import COPIED, KEPT
-from scripts.examples import JUDGE_EVERY, SEED, Learner, answered, foretell, load_model, save_whole
-from scripts.replicas import Replica, train
+from scripts import train_lora
+from scripts.cut import KEPT
+from scripts.examples import JUDGE_EVERY, answered, foretell, load_model
+from scripts.replicas import train
+from scripts.train_lora import Adapted
 
-PEAK: Final = 4e-4
+RANK: Final = 48
+"""More than an adapter for a task takes: it has to make good for whole layers."""
 TEMPERATURE: Final = 2.0
 EXPECTED, STATES, RIGHT = 1.0, 1.0, 0.4
 """The weights of divergence, states and cross-entropy; the first and last to each other as in DistilBERT."""
@@ -88,19 +92,13 @@ def check(teacher: Any, student: Any) -> list[int]:
     return list(kept)
 
 
-class Taught(Learner):
-    """A worker's student with its teacher and data."""
+class Taught(Adapted):
+    """A worker's student with its adapter, its teacher and data."""
 
     def __init__(self, job: Job, taken: int) -> None:
-        torch.manual_seed(SEED)
-        model = load_model(job.student).float()
-        super().__init__(model, model, job.examples)
+        super().__init__(job, taken, rank=RANK)
         self._teacher = load_model(job.teacher).eval().requires_grad_(requires_grad=False)
-        self._kept = check(self._teacher.config, model.config)
-        model.model.embed_tokens.weight.requires_grad_(requires_grad=False)
-        trained = [each for each in model.parameters() if each.requires_grad]
-        self.replica = Replica([{"params": trained}], peak=PEAK, decay=0.0, taken=taken)
-        self._source, self._out = job.student, job.out
+        self._kept = check(self._teacher.config, self.model.config)
 
     def step(self, batch: list[int], factor: float) -> dict[str, float]:
         """Train on the examples `batch`."""
@@ -117,28 +115,17 @@ class Taught(Learner):
         losses = {name: float(part.detach()) for name, part in parts.items()}
         return {"tokens": given.size, **losses, "right": share}
 
-    def settle(self, *, judged: bool) -> None:
-        """Do nothing: the weights are in float."""
-
-    def save(self) -> None:
-        """Write the folder, with the tokenizer as it was, each file whole or not at all."""
-        copied = [self._source / name for name in COPIED if (self._source / name).exists()]
-        save_whole(self.model, self._out, copied)
-
 
 @dataclass(frozen=True)
-class Job:
-    """What a worker loads."""
+class Job(train_lora.Job):
+    """What a worker loads: `model` is the student."""
 
     teacher: Path
-    student: Path
-    examples: Path
-    out: Path
 
     @property
-    def phase(self) -> str:
-        """Return what is judged: there is but one."""
-        return "float"
+    def sources(self) -> tuple[Path, ...]:
+        """Return examples and student: a checkpoint goes on with no others."""
+        return (*super().sources, self.model / "model.safetensors")
 
     def trainee(self, taken: int) -> Taught:
         """Load both models and the data."""
@@ -156,28 +143,26 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder of all results")
     parser.add_argument("--minutes", type=float, default=64)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--until", type=float, default=1.0, help="stop at this share of the minutes")
+    parser.add_argument("--grid", action="store_true", help="train for the 4-bit file")
     options = parser.parse_args()
-    out = options.work / "student"
+    out = options.work / "adapter"
+    options.work.mkdir(parents=True, exist_ok=True)
     try:
-        if options.student.resolve() == out.resolve():
-            raise UsageError("The result would be written over the student.", hint=_ELSEWHERE)
-        options.work.mkdir(parents=True, exist_ok=True)
         last = train(
-            Job(options.teacher, options.student, options.examples, out),
+            Job(options.student, options.examples, out, options.grid, options.teacher),
             options.work,
             minutes=options.minutes,
             workers=options.workers,
             judge_every=JUDGE_EVERY,
+            until=options.until,
         )
     except ApplianceError as error:
         print(f"{error.message} {error.hint}", file=sys.stderr)
         return error.exit_code
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(json.dumps({"student": str(out), "peak_mb_a_worker": round(peak), **last}))
+    print(json.dumps({"adapter": str(out), "peak_mb_a_worker": round(peak), **last}))
     return 0
-
-
-_ELSEWHERE: Final = "Nothing was written. Name another folder with --work."
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,12 +89,10 @@ def load_model(path: Path) -> Any:
     return model.to(torch.bfloat16)
 
 
-def save_whole(model: Any, folder: Path, beside: Sequence[Path] = ()) -> None:
-    """Write what `model` saves, and the files `beside` it, into `folder`, each whole or not at all."""
+def save_whole(model: Any, folder: Path) -> None:
+    """Write what `model` saves into `folder`, each file whole or not at all."""
     scratch = folder.with_name(f"{folder.name}.part")
     model.save_pretrained(scratch)
-    for each in beside:
-        shutil.copyfile(each, scratch / each.name)
     folder.mkdir(parents=True, exist_ok=True)
     for each in scratch.iterdir():
         each.replace(folder / each.name)

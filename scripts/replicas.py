@@ -12,7 +12,6 @@ round, and the training ends when PATIENCE judgements were no better. A terminal
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
 import math
 import signal
@@ -29,6 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, multiprocessing
 
 from scripts import progress
+from scripts.fetch import digest
 
 WARM: Final = 0.06
 ROUND_S: Final = 20.0
@@ -120,8 +120,8 @@ class Job(Protocol):
     """Makes a trainee in a worker; can be sent to one."""
 
     @property
-    def examples(self) -> Path:
-        """Return the folder of train.safetensors: a checkpoint goes on with no other."""
+    def sources(self) -> Sequence[Path]:
+        """Return the files that a checkpoint goes on with, and with no others: examples, what is trained."""
 
     def trainee(self, taken: int) -> Trainee:
         """Load the model, `taken` steps old."""
@@ -164,7 +164,7 @@ class Before:
 class Plan:
     """What to train, for how long, and how much of it was done before; judged every `judge_every` rounds.
 
-    At the share `until` of the time it stops, to be gone on with. `data` is the SHA-256 of the examples.
+    At the share `until` of the time it stops, to be gone on with. `data` are the SHA-256 of the sources.
     """
 
     work: Path
@@ -192,10 +192,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Shared:
-    """What the workers share: a slot each, the mean, their tallies, the judged examples, where they meet."""
+    """What the workers share: a slot each, their mean, the best round's weights, tallies and judgements."""
 
     slots: Tensor
     mean: Tensor
+    best: Tensor
     tally: Tensor
     judged: Tensor
     share: Tensor
@@ -210,12 +211,12 @@ def train(
     Return the last line of the log, and how many parameters are trained.
 
     Raises:
-        SystemExit: the checkpoint is of other examples than there are now.
+        SystemExit: the checkpoint is of other sources than there are now.
     """
     torch.set_num_threads(1)
     first = job.trainee(0)
     shared = _shared(first, workers)
-    data = hashlib.sha256((job.examples / "train.safetensors").read_bytes()).hexdigest()
+    data = " ".join(digest(path) for path in job.sources)
     before = _resumed(work, shared, data=data, phase=job.phase)
     began = time.monotonic()
     plan = Plan(work, minutes * 60, workers, before, began, judge_every, until, data, job.phase)
@@ -264,6 +265,7 @@ def _work(number: int, job: Job, plan: Plan, shared: Shared) -> None:
             told = {progress.BEST: best.loss} if progress.LOSS in figures else {}
             _report(plan, line | {"minutes": round(spoke / 60, 2)} | figures | told)
             if better:
+                shared.best.copy_(shared.mean[0])
                 trainee.save()
             if judged:
                 _save(trainee, plan, shared, best)
@@ -330,7 +332,7 @@ def _save(trainee: Trainee, plan: Plan, shared: Shared, best: Best) -> None:
     known = {"elapsed": plan.elapsed(), "taken": trainee.replica.taken(), "data": plan.data}
     known |= {f"best {plan.phase}": best.loss, f"since {plan.phase}": best.since}
     metadata = {name: str(value) for name, value in known.items()} | dict(plan.before.others)
-    save_file({"vectors": shared.mean}, scratch, metadata=metadata)
+    save_file({"vectors": shared.mean, "best": shared.best}, scratch, metadata=metadata)
     scratch.replace(state)
 
 
@@ -341,6 +343,7 @@ def _shared(trainee: Trainee, workers: int) -> Shared:
     return Shared(
         torch.zeros(workers, 3, size).share_memory_(),
         mean,
+        mean[0].clone().share_memory_(),
         torch.zeros(workers, 8).share_memory_(),
         torch.zeros(trainee.judged_shape).share_memory_(),
         torch.zeros(()).share_memory_(),
@@ -357,10 +360,13 @@ def _resumed(folder: Path, shared: Shared, *, data: str, phase: str) -> Before:
         known = file.metadata()
         if known.get("data") != data:
             raise SystemExit(
-                f"{state} is of other examples, or says not of which: remove it, and training begins anew."
+                f"{state} is of other examples or weights, or says not of which: remove it to begin anew."
             )
         shared.mean.copy_(file.get_tensor("vectors"))
+        shared.best.copy_(file.get_tensor("best"))
     own = (f"best {phase}", f"since {phase}")
+    if own[0] not in known:
+        shared.mean[0].copy_(shared.best)  # a new phase begins with the best that the last one had
     best = Best(float(known[own[0]]), int(known[own[1]])) if own[0] in known else Best()
     others = {
         name: value

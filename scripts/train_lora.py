@@ -74,11 +74,11 @@ def _held(part: blocks.Float) -> blocks.Float:
 class Adapted(Learner):
     """A worker's model with its adapter and data."""
 
-    def __init__(self, job: Job, taken: int) -> None:
+    def __init__(self, job: Job, taken: int, *, rank: int = RANK) -> None:
         torch.manual_seed(SEED)
-        config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=LAYERS)
+        config = LoraConfig(r=rank, lora_alpha=rank, target_modules=LAYERS)
         model = get_peft_model(load_model(job.model), config)
-        super().__init__(model, model.base_model.model, job.work)
+        super().__init__(model, model.base_model.model, job.examples)
         trained = [each for each in model.parameters() if each.requires_grad]
         self.replica = Replica([{"params": trained}], peak=PEAK, decay=0.0, taken=taken)
         self._grid = Grid(model) if job.grid else None
@@ -106,17 +106,17 @@ class Adapted(Learner):
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker loads."""
+    """What a worker loads: the model, the folder of the examples, and where the adapter goes."""
 
     model: Path
-    work: Path
+    examples: Path
     out: Path
     grid: bool
 
     @property
-    def examples(self) -> Path:
-        """Return the folder of the examples."""
-        return self.work
+    def sources(self) -> tuple[Path, ...]:
+        """Return the examples: a checkpoint goes on with no others."""
+        return (self.examples / "train.safetensors",)
 
     @property
     def phase(self) -> str:

@@ -85,9 +85,9 @@ class Job:
     start: Path | None = None
 
     @property
-    def examples(self) -> Path:
-        """Return the folder of the examples."""
-        return self.work
+    def sources(self) -> tuple[Path, ...]:
+        """Return the examples: a checkpoint goes on with no others."""
+        return (self.work / "train.safetensors",)
 
     @property
     def phase(self) -> str:

@@ -29,7 +29,7 @@ source = "made here"
 revision = "1"
 licence = "Apache-2.0"
 quantization = "none"
-template = "chatml"
+template = "chatml-brief"
 context = 512
 """
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train the generator on the CPU: scripts/runs/generator.sh DATA [MINUTES]. It can be stopped and run again: the
 # training goes on from its last checkpoint, and a larger MINUTES trains one on whose time was up (not one that no
-# longer got better). The first part of the time trains in float, the rest for the 4-bit file, from the last float
+# longer got better). The first part of the time trains in float, the rest for the 4-bit file, from the best float
 # weights; then adapter and base become that file. Its hash belongs on a card.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

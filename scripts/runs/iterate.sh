@@ -61,6 +61,10 @@ asked() { "$python" -m scripts.trial --card "$1" --model "$2" "${@:3}"; }
 # Said before hours are spent.
 names=$(sed -n 's/^name = "\(.*\)".*/\1/p' "$frozen")
 need "$draft" "scripts/pack.py says what a draft is"
+grep -Eq '^template *= *"chatml-brief"' "$draft" || {
+  step "$draft has not template = \"chatml-brief\", and the training is on prompts of that one"
+  exit 2
+}
 need "$(type -P "$trainer" || echo "$trainer")" \
   "python3 -m venv .cache/train, then its pip installs -r requirements/train.in; or TRAINER names another"
 need "$base" "make models fetches it"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # A generator of half the layers: scripts/runs/small.sh DATA [MINUTES] [TEACHER.gguf]
 #
-#   merged.gguf -> folder -> layers -> cut -> distill -> model.gguf -> distilled, answers
+#   merged.gguf -> folder -> layers -> cut -> distill -> adapter -> model.gguf -> distilled, answers
 #                                 corpus (-> taught) ---^
 #
 # The teacher is the adapted model of 30 layers that `make models` leaves. TEACHER.gguf, where named, is any
 # larger model whose checked answers are learned in place of the corpus's own. Sixteen layers: the 4-bit file is
-# 64 MB, .70 of the teacher's, and .63 of the parameters; eighteen would be 68 MB. Each step is done again only
-# where what it is made from is newer; the training goes on from its last checkpoint. So this can be stopped and
-# run again.
+# 64 MB, .70 of the teacher's, and .63 of the parameters; eighteen would be 68 MB. As in generator.sh the first part
+# of the time trains in float, the rest for the 4-bit file. Each step is done again only where what it is made from
+# is newer; the training goes on from its last checkpoint. So this can be stopped and run again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 usage="usage: scripts/runs/small.sh DATA [MINUTES] [TEACHER.gguf]"
@@ -40,14 +40,19 @@ if newer "$work/layers.json" "$teacher/config.json"; then
     --model "$teacher" --examples "$corpus" --keep "$keep" --out "$work/layers.json"
 fi
 if newer "$work/cut/config.json" "$work/layers.json"; then
-  rm -f "$work/checkpoint.safetensors" "$work/train.log"  # of another student
   "$python" -m scripts.cut "$teacher" "$work/cut" --layers "$work/layers.json"
 fi
-nice -n 10 "$trainer" -m scripts.distill --teacher "$teacher" --student "$work/cut" \
-  --examples "$examples" --work "$work" --minutes "$minutes" --workers "$workers"
+distill() {
+  nice -n 10 "$trainer" -m scripts.distill --teacher "$teacher" --student "$work/cut" \
+    --examples "$examples" --work "$work" --minutes "$minutes" --workers "$workers" "$@"
+}
+distill --until 0.6
+distill --grid
 unset OMP_NUM_THREADS
-"$python" -m scripts.convert "$work/student" "$work/float.gguf" --kind generator --type f16
-"$python" -m scripts.quantize "$work/float.gguf" "$work/model.gguf"
+"$python" -m scripts.keep_adapter "$work/adapter" "$work/kept" --base "$(basename "$source") cut to $keep layers"
+"$python" -m scripts.convert "$work/cut" "$work/cut.gguf" --kind generator --type f16
+"$python" -m scripts.convert "$work/kept" "$work/merged.gguf" --kind merged --base "$work/cut.gguf" --type f16
+"$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf"
 "$python" -m scripts.distilled "$source/model.gguf" "$work/model.gguf" --examples "$corpus"
 model=$(sha256sum "$work/model.gguf")  # each model has answers of its own
 "$python" -m scripts.answers --data "$data" --model "$work/model.gguf" --out "$work/answers-${model:0:12}.jsonl"

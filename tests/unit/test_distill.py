@@ -15,7 +15,7 @@ pytest.importorskip("transformers", reason="needs the training extra: requiremen
 from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402 - it needs torch
 
 from appliance.errors import UsageError  # noqa: E402
-from scripts import cut, distill, examples, gguf, layers, to_gguf  # noqa: E402
+from scripts import adapter, blocks, cut, distill, examples, gguf, layers, to_gguf  # noqa: E402
 from tests.checkpoints import HERE  # noqa: E402
 
 EXAMPLES, LAYERS = 40, 5
@@ -150,11 +150,20 @@ def spoken(teacher: Path, work: Path) -> None:
         save_file(arrays, work / f"{name}.safetensors")
 
 
-def test_the_student_nears_its_teacher_and_keeps_the_words(work: Path, teacher: Path, tmp_path: Path) -> None:
+def merged(student: Path, adapted: Path) -> dict[str, np.ndarray]:
+    """Return the weights of the student with its adapter in it, as the file that is made of both has them."""
+    base = to_gguf.from_folder(student, gguf.F32)[0]
+    made = adapter.merge(base, adapter.read(adapted, base), gguf.F32)
+    return {tensor.name: blocks.to_float(tensor).T for tensor in made.tensors}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_student_nears_its_teacher_by_an_adapter(work: Path, teacher: Path, tmp_path: Path) -> None:
     cut.cut(teacher, tmp_path / "cut", [0, 1, 2, 4])
     spoken(teacher, work)
     torch.set_num_threads(1)
-    taught = distill.Taught(distill.Job(teacher, tmp_path / "cut", work, tmp_path / "student"), 0)
+    job = distill.Job(tmp_path / "cut", work, tmp_path / "adapter", grid=False, teacher=teacher)
+    taught = distill.Taught(job, 0)
     batch = list(range(16))
     steps = [taught.step(batch, 1.0) for _ in range(60)]
     for name, share in (("kl", 0.7), ("states", 0.9), ("loss", 0.7)):
@@ -163,17 +172,16 @@ def test_the_student_nears_its_teacher_and_keeps_the_words(work: Path, teacher: 
     judged = taught.judged(0, 1)
     assert [row for row, _ in judged] == list(range(EXAMPLES))
     taught.save()
-    after, before = (load_file(tmp_path / name / "model.safetensors") for name in ("student", "cut"))
-    assert after.keys() == before.keys()
-    words, layer = "model.embed_tokens.weight", "model.layers.3.mlp.up_proj.weight"
-    assert np.allclose(after[words], before[words], atol=0.01)  # rounded to bfloat16 when it was loaded
-    assert np.abs(after[layer] - before[layer]).max() > 0.01
-    assert json.loads((tmp_path / "student" / "config.json").read_text())[cut.KEPT] == [0, 1, 2, 4]
-    assert to_gguf.from_folder(tmp_path / "student", gguf.F16)[0].tensors
+    after, before = (
+        merged(tmp_path / "cut", tmp_path / "adapter"),
+        load_file(tmp_path / "cut" / "model.safetensors"),
+    )
+    assert np.array_equal(after["token_embd.weight"], before["model.embed_tokens.weight"])
+    assert np.abs(after["blk.3.ffn_up.weight"] - before["model.layers.3.mlp.up_proj.weight"]).max() > 0.01
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_command_leaves_a_folder_that_converts(
+def test_the_command_goes_on_under_the_grid_and_with_no_other_student(
     work: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut.cut(teacher, tmp_path / "cut", [0, 1, 2, 4])
@@ -187,14 +195,23 @@ def test_the_command_leaves_a_folder_that_converts(
         "--work",
         tmp_path / "small",
     ]
-    monkeypatch.setattr("sys.argv", ["distill", *map(str, given), "--workers", "1", "--minutes", "0.1"])
+    told = ["distill", *map(str, given), "--workers", "1", "--minutes", "0.2"]
+    monkeypatch.setattr("sys.argv", [*told, "--until", "0.5"])
+    assert distill.main() == 0
+    monkeypatch.setattr("sys.argv", [*told, "--grid"])
     assert distill.main() == 0
     last = json.loads((tmp_path / "small" / "train.log").read_text().splitlines()[-1])
     assert last["share"] == 1
     assert {"kl", "states", "loss", "right", "dev_loss", "dev_exact"} < last.keys()
-    assert to_gguf.from_folder(tmp_path / "small" / "student", gguf.F16)[0].tensors
+    assert merged(tmp_path / "cut", tmp_path / "small" / "adapter")
+    cut.cut(teacher, tmp_path / "cut2", [0, 1, 3, 4])
+    told[told.index(str(tmp_path / "cut"))] = str(tmp_path / "cut2")
+    monkeypatch.setattr("sys.argv", told)
+    with pytest.raises(SystemExit, match="of other examples or weights"):
+        distill.main()
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_another_teachers_student_is_refused(
     work: Path,
     teacher: Path,
@@ -208,6 +225,3 @@ def test_another_teachers_student_is_refused(
         monkeypatch.setattr("sys.argv", [*given, "--student", str(student), "--workers", "1"])
         assert distill.main() == 2
         assert reason in capsys.readouterr().err
-    monkeypatch.setattr("sys.argv", [*given, "--student", str(tmp_path / "small" / "student")])
-    assert distill.main() == 2
-    assert "written over" in capsys.readouterr().err

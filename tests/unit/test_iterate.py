@@ -130,3 +130,10 @@ def test_what_is_made_from_something_that_changed_is_made_anew(
     done = shop.iterates()
     assert done.returncode == 0, done.stderr
     assert shop.called() == stages
+
+
+def test_a_draft_of_other_prompts_than_are_trained_on_stops_it_at_once(shop: Workshop) -> None:
+    shop.draft.write_text(shop.draft.read_text().replace("chatml-brief", "chatml"))
+    done = shop.iterates()
+    assert (done.returncode, shop.called()) == (2, [])
+    assert 'has not template = "chatml-brief"' in done.stderr

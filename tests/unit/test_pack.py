@@ -134,7 +134,7 @@ def test_a_verdict_by_softer_sets_than_now_does_not_hold(site: Site, monkeypatch
 
 @pytest.mark.parametrize(
     ("judged", "drafted"),
-    [('"chatml"', '"chatml-brief"'), ("context = 512", "context = 8192"), ("better", "best")],
+    [('"chatml-brief"', '"chatml"'), ("context = 512", "context = 8192"), ("better", "best")],
 )
 def test_a_verdict_on_another_template_context_or_name_does_not_hold(
     passed: Site,

@@ -35,6 +35,7 @@ class Trainee:
 
     def step(self, batch: Any, factor: float) -> dict[str, float]:
         self.replica.descend(self.model(torch.ones(1, 1)).sum(), factor)
+        self.model.weight.data += 1  # so that a weight says after how many steps it was
         return {"tokens": 10.0, "loss": 1.0}
 
     def batches(self, epoch: int) -> Sequence[Any]:
@@ -50,6 +51,7 @@ class Trainee:
 
     def save(self) -> None:
         (self._job.work / "weights").write_text(str(self.replica.taken()))
+        (self._job.work / "value").write_text(str(float(self.model.weight.detach())))
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Job:
         return Trainee(self, taken)
 
     @property
-    def examples(self) -> Path:
-        return self.work
+    def sources(self) -> tuple[Path, ...]:
+        return (self.work / "train.safetensors",)
 
 
 @pytest.fixture
@@ -127,6 +129,13 @@ def test_another_phase_has_a_best_of_its_own(work: Path) -> None:
     assert last["best_dev_loss"] == 2.0
 
 
+def test_another_phase_begins_with_the_best_weights_of_the_last(work: Path) -> None:
+    trained(work, [3.0, 1.0, *[1.5] * 50])
+    assert float((work / "value").read_text()) == 2  # two steps up from 0
+    trained(work, [2.0, *[2.5] * 50], phase="grid")
+    assert float((work / "value").read_text()) == 3
+
+
 def test_a_phase_that_is_over_stays_over_when_another_began(work: Path) -> None:
     trained(work, [1.0, *[1.5] * 50])
     trained(work, [3.0], SHORT, phase="grid")
@@ -139,7 +148,7 @@ def test_a_checkpoint_of_other_examples_is_refused_and_kept(work: Path) -> None:
     trained(work, [1.0], SHORT)
     before = (work / "checkpoint.safetensors").read_bytes()
     (work / "train.safetensors").write_bytes(b"other examples")
-    with pytest.raises(SystemExit, match=r"of other examples, .*: remove it"):
+    with pytest.raises(SystemExit, match=r"of other examples or weights, .*: remove it"):
         trained(work, [1.0])
     assert (work / "checkpoint.safetensors").read_bytes() == before
 

@@ -37,7 +37,7 @@ def test_the_model_on_trial_is_the_configured_one_with_name_template_and_context
     settings = config.load(tmp_path / "home")
     found = models.find(settings.generator, [tmp_path / "home" / "models"])
     models.verify(found)
-    assert (found.card.name, found.card.template, found.card.context) == ("better-model", "chatml", 512)
+    assert (found.card.name, found.card.template, found.card.context) == ("better-model", "chatml-brief", 512)
     assert settings == config.Config(home=tmp_path / "home", generator="better-model")
 
 
