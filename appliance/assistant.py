@@ -16,6 +16,7 @@ from appliance.config import Config
 from appliance.custody import attempt, now
 from appliance.engines import Engines
 from appliance.errors import AuditDamaged, Cancelled, GeneratorDied
+from appliance.generate.brevity import asks_for_more
 from appliance.generate.check import Checked, check, may_be_brief, quoted, to_the_point
 from appliance.generate.llm import Generator
 from appliance.generate.prompt import compose, enough
@@ -193,7 +194,9 @@ class Assistant:
         self, question: str, stop: threading.Event, *, passages: int, generate: bool, level: Level
     ) -> Iterator[Event]:
         watch = Stopwatch()
-        generator = self._engines.generator() if generate else None
+        # A brief model is not even loaded for what only a sentence answers.
+        wanted = generate and not (asks_for_more(question) and self._engines.brief())
+        generator = self._engines.generator() if wanted else None
         retriever = Retriever(self._store, self._engines.encoder(), self._engines.reader())
         found = retriever.retrieve(question, most=passages, level=level)
         yield Retrieved(found.passages)

@@ -9,7 +9,7 @@ from appliance import models
 from appliance.config import Config
 from appliance.errors import ModelMissing
 from appliance.generate.cell import CellGenerator
-from appliance.generate.llm import Generator
+from appliance.generate.llm import Generator, known_template
 from appliance.retrieve.reader import Reader
 
 if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
@@ -48,6 +48,16 @@ class Engines:
             ModelMismatch: its file is not the one its card names.
         """
         return self._reader.result()
+
+    def brief(self) -> bool:
+        """Tell whether the generator, loaded or not, answers in a word or two."""
+        if not self._config.generator:
+            return False
+        try:
+            card = models.find(self._config.generator, self._config.model_folders).card
+        except ModelMissing:
+            return False
+        return known_template(card.template).brief
 
     def generator(self) -> Future[Generator | None]:
         """Start loading the generator unless that was done; None where none is configured or installed."""

@@ -29,6 +29,7 @@ class FakeEngines(Engines):
 
     def __init__(self, generator: FakeGenerator | None) -> None:
         self._writer = generator
+        self.loaded = False
         self.accept_weaker = False
         self._fake = FakeEncoder()
 
@@ -38,7 +39,12 @@ class FakeEngines(Engines):
     def reader(self):
         return None
 
+    def brief(self):
+        return self._writer is not None and self._writer.brief
+
     def generator(self):
+        assert not self.loaded
+        self.loaded = True
         done = Future()
         done.set_result(self._writer)
         return done
@@ -114,6 +120,17 @@ def test_a_brief_model_is_not_asked_where_the_quote_answers_whatever_it_writes()
         answer = found[-1].answer
         assert (answer.answer, answer.models.generator) == (f"{GREASE} [{answer.citations[0].n}]", None)
         assert any(isinstance(event, Delta) for event in events(GREASE, question))
+
+
+@pytest.mark.parametrize(("brief", "question", "loaded"), [
+    (True, "Why are the bearings greased?", False),
+    (True, QUESTION, True),
+    (False, "Why are the bearings greased?", True),
+])  # fmt: skip
+def test_a_brief_model_is_not_loaded_for_what_only_a_sentence_answers(brief, question, loaded):
+    assistant = an_assistant("every 90 days", brief=brief)
+    assert list(assistant.ask(question, stop=threading.Event()))
+    assert assistant._engines.loaded is loaded
 
 
 def test_without_a_generator_the_quote_answers():

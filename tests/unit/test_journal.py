@@ -58,6 +58,9 @@ class Ready(Engines):
     def reader(self):
         return None
 
+    def brief(self):
+        return False
+
     def generator(self):
         done = Future()
         done.set_result(FakeGenerator(GREASE))
