@@ -2,7 +2,9 @@
 
 A word is no answer to "why", "how do I", "is it allowed" or "which steps are there": it is half of a reason,
 or a name out of a list. Such questions are known by their form: of SQuAD's training questions half of those
-with an answer of ten words or more, and a tenth of those with five or less (scripts/LOG.md).
+with an answer of ten words or more, and a tenth of those with five or less (scripts/LOG.md). Nor is a word
+that is half of what its sentence says: "6 months" of "5,000 miles or 6 months", "ten metres" of
+"at least ten metres".
 """
 
 from __future__ import annotations
@@ -32,6 +34,40 @@ _FORMS = (
     rf"\band\s+(?:{_ASKS})\s+(?:\w+\s+)?(?:{_AUXILIARY})\b",  # two questions in one
 )
 _ASKS_FOR_MORE = re.compile("|".join(f"(?:{form})" for form in _FORMS), re.IGNORECASE)
+
+
+_NUMBER = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|sixty"
+    r"|ninety|hundred|thousand|million|dozen|half|quarter)\b",
+    re.IGNORECASE,
+)
+_ARTICLE = r"(?:(?:the|an?)\s+)?$"
+_ONE_OF = re.compile(
+    rf"\b(?:or|nor|either|neither|(?:not|never|except|without|unless)(?:\s+\w+)?)\s+{_ARTICLE}", re.IGNORECASE
+)
+_OR_ANOTHER = re.compile(r"[^\w\n]{0,3}(?:or|unless|except)\b", re.IGNORECASE)
+_BOUND = re.compile(
+    r"(?:\b(?:least|most|up to|than|under|over|above|below|about|around|approximately|approx\.?|roughly|nearly"
+    r"|almost|between|from|within|exceeding|maximum|minimum|max\.?|min\.?)\s+(?:of\s+)?"
+    rf"|\d\S*\s+(?:to|and)\s+){_ARTICLE}"
+    r"|[<>≤≥±~]\s*$",
+    re.IGNORECASE,
+)
+_OF_A_RANGE = re.compile(r"\s*(?:(?:to|and|-|–|±)\s*\S*\d|at (?:least|most)\b|max|min)", re.IGNORECASE)
+_NEARBY = 24
+"""Characters about the words that are looked at."""
+
+
+def is_half(text: str, words: tuple[int, int]) -> bool:
+    """Tell whether the `words` of `text` (start, end) alone say less or other than it does where they stand.
+
+    They are one of two, or denied; or a figure that is a bound, a rounding, or the end of a range.
+    """
+    start, end = words
+    before, after = text[max(0, start - _NEARBY) : start], text[end : end + _NEARBY]
+    if _ONE_OF.search(before) or _OR_ANOTHER.match(after):
+        return True
+    return bool(_NUMBER.search(text, start, end) and (_BOUND.search(before) or _OF_A_RANGE.match(after)))
 
 
 def asks_for_more(question: str) -> bool:

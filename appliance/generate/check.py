@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from appliance.generate.brevity import asks_for_more
+from appliance.generate.brevity import asks_for_more, is_half
 from appliance.generate.facts import Facts, read, read_passage
 from appliance.generate.prompt import REFUSED, marked
 from appliance.sentences import is_header, split
@@ -123,11 +123,14 @@ def quoted(passages: Sequence[Passage], evidence: Evidence) -> Checked:
 
 
 def may_be_brief(question: str, passages: Sequence[Passage], evidence: Evidence) -> bool:
-    """Tell whether a word or two may answer: the question asks for one thing, the reader marked one in prose.
+    """Tell whether a word or two may answer: the question asks for one thing, and the reader marked one.
 
-    Else the quote answers, whatever a brief model would write: it need not be asked.
+    It has to stand in prose and be the whole of what is said there. Else the quote answers, whatever a brief
+    model would write: it need not be asked.
     """
-    return _CELL not in evidence.quote and bool(marked(passages, evidence)) and not asks_for_more(question)
+    if evidence.mark is None or not marked(passages, evidence) or _CELL in evidence.quote:
+        return False
+    return not (asks_for_more(question) or is_half(passages[evidence.n - 1].text, evidence.mark))
 
 
 def to_the_point(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.generate.brevity import asks_for_more
+from appliance.generate.brevity import asks_for_more, is_half
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,45 @@ def test_a_reason_a_way_a_list_or_a_yes_wants_a_sentence(question):
 )
 def test_one_thing_may_be_named_in_a_word(question):
     assert not asks_for_more(question)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Change it every 5,000 miles or 6 months.", "6 months"),
+        ("Change it every 5,000 miles or 6 months.", "5,000 miles"),
+        ("Keep at least 10 metres away.", "10 metres"),
+        ("Children stay at least ten metres away.", "ten metres"),
+        ("Between 5 and 40 degrees.", "40 degrees"),
+        ("Never more than 16 bar.", "16 bar"),
+        ("It opens at approximately the 6 bar mark.", "6 bar"),
+        ("From 5 to 40 degrees.", "5"),
+        ("From 5 to 40 degrees.", "40 degrees"),
+        ("Lasts 5-7 years.", "5"),
+        ("It weighs 40 kg at most.", "40 kg"),
+        ("Gap: < 0.5 mm", "0.5 mm"),
+        ("Do not use petrol.", "petrol"),
+        ("Paint it red, or blue.", "red"),
+        ("Use oil, except in winter.", "oil"),
+    ],
+)
+def test_half_of_what_is_said_is_known(text, words):
+    start = text.index(words)
+    assert is_half(text, (start, start + len(words)))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("It was opened in 1900 and closed in 1950.", "1900"),
+        ("Tighten to 85 Nm.", "85 Nm"),
+        ("The seal is part MS-4421.", "MS-4421"),
+        ("Oil or grease: use ISO VG 32 here.", "ISO VG 32"),
+        ("Ask the shift leader for orders.", "the shift leader"),
+        ("It costs 40 EUR\nor is rented.", "40 EUR"),
+        ("John Smith built it.", "John Smith"),
+    ],
+)
+def test_the_whole_of_what_is_said_is_no_half(text, words):
+    start = text.index(words)
+    assert not is_half(text, (start, start + len(words)))

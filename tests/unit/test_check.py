@@ -238,7 +238,8 @@ def test_a_model_trained_to_be_brief_may_answer_in_a_word_that_the_reader_marked
 @pytest.mark.parametrize(
     ("question", "quote", "words", "inside", "brief"),
     [
-        ("What does it cost?", "It costs $110", "$110", TEXT, True),
+        ("How fast is it?", "The pump P-101 runs at 3,000 rpm", "3,000 rpm", TEXT, True),
+        ("What does it cost?", "It costs $110", "$110", TEXT, False),  # "or 5% of the total"
         ("Why does it cost $110?", "It costs $110", "$110", TEXT, False),
         ("What does it cost?", "It costs $110", "", TEXT, False),
         ("What is E04?", "E04 | Hot gas | Clean the tubes", "Hot gas", ROWS, False),
