@@ -194,8 +194,8 @@ class Assistant:
         self, question: str, stop: threading.Event, *, passages: int, generate: bool, level: Level
     ) -> Iterator[Event]:
         watch = Stopwatch()
-        # A brief model is not even loaded for what only a sentence answers.
-        wanted = generate and not (asks_for_more(question) and self._engines.brief())
+        brief = generate and self._engines.brief()
+        wanted = generate and not (brief and asks_for_more(question))
         generator = self._engines.generator() if wanted else None
         retriever = Retriever(self._store, self._engines.encoder(), self._engines.reader())
         found = retriever.retrieve(question, most=passages, level=level)
@@ -205,9 +205,9 @@ class Assistant:
             return
         watch.evidence()
         yield EvidenceFound(found.evidence)
+        if brief and not may_be_brief(question, found.passages, found.evidence):
+            generator = None  # the quote answers, whatever it would write
         writer = generator.result() if generator else None
-        if writer is not None and writer.brief and not may_be_brief(question, found.passages, found.evidence):
-            writer = None  # the quote answers, whatever it would write
         checked = quoted(found.passages, found.evidence)
         if writer is not None:
             try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from appliance import models
 from appliance.config import Config
-from appliance.errors import ModelMissing
+from appliance.errors import ApplianceError, ModelMissing
 from appliance.generate.cell import CellGenerator
 from appliance.generate.llm import Generator, known_template
 from appliance.retrieve.reader import Reader
@@ -20,7 +20,8 @@ class Engines:
     """The models, each loaded once and only when wanted, in the background.
 
     The encoder is wanted by nearly every call and starts loading at once, while a passphrase is typed. The
-    generator loads at the first question, beside the search, so that an `add` never pays for its memory.
+    generator loads at the first question that it is asked, beside the search, so that an `add` never pays for
+    its memory.
     """
 
     def __init__(self, config: Config) -> None:
@@ -50,14 +51,14 @@ class Engines:
         return self._reader.result()
 
     def brief(self) -> bool:
-        """Tell whether the generator, loaded or not, answers in a word or two."""
+        """Tell whether the generator answers in a word or two; what is wrong with it, loading it will say."""
         if not self._config.generator:
             return False
         try:
             card = models.find(self._config.generator, self._config.model_folders).card
-        except ModelMissing:
+            return known_template(card.template).brief
+        except ApplianceError:
             return False
-        return known_template(card.template).brief
 
     def generator(self) -> Future[Generator | None]:
         """Start loading the generator unless that was done; None where none is configured or installed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import zip_longest
 
 _BREAK = re.compile(r"\n[ \t]*\n\s*|(?<=[.!?])[\"”’)\]]*\s+(?=[\"“‘(\[]?[A-Z0-9])|\n[ \t]*")
 _ABBREVIATION = re.compile(
@@ -15,7 +14,8 @@ _ABBREVIATION = re.compile(
 _ITEM = re.compile(r"(?:[-*•–]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
 CELL = " | "
 """What parts the cells of a table's row (types.Block)."""
-_FIGURE, _CODE = re.compile(r"\W*\d"), re.compile(r"\S*\d\S*$")
+_FIGURE = re.compile(r"\W*\d|\S*\d\S*$")
+_LETTERS, _DIGITS = re.compile(r"[A-Za-z]+"), re.compile(r"\d+")
 _NEARBY = 400
 """Characters on either side of a line's end that say how wide its lines are set."""
 _SLACK = 8
@@ -82,28 +82,28 @@ def flows_on(before: str, after: str, *, width: int) -> bool:
 def header_of(text: str, start: int) -> tuple[int, int] | None:
     """Return the span of the header of the table whose row begins at `start`; None where none stands there.
 
-    Text alone does not say what a header is: the first of a run of rows is taken for one if it begins with a
-    name, no cell of it is a figure, and none is a code like the one below it. A row is not its own header.
+    Text alone does not say what a header is: the first of a run of rows is taken for one if no cell of it is
+    a figure or a code, or if all but the first are codes of one kind, as a comparison of models has them. A
+    row is not its own header.
     """
     first = text.rfind("\n", 0, start) + 1
     while first and CELL in (above := text[text.rfind("\n", 0, first - 1) + 1 : first - 1]):
         first -= len(above) + 1
     end = text.find("\n", first)
     header = text[first:end] if end >= 0 else text[first:]
-    if first >= start or CELL not in header:
+    if first >= start or CELL not in header or not _names_columns(header.split(CELL)):
         return None
-    below = text[end + 1 :].partition("\n")[0]
-    return (first, first + len(header)) if _names_columns(header.split(CELL), below.split(CELL)) else None
+    return first, first + len(header)
 
 
-def _names_columns(cells: list[str], below: list[str]) -> bool:
-    """Tell whether `cells` may name columns: a code ("HS-20") does where no code stands `below` it."""
-    if any(map(_FIGURE.match, cells)) or _CODE.match(cells[0]):
-        return False
-    pairs = zip_longest(cells, below[: len(cells)], fillvalue="")
-    return not any(
-        _CODE.match(name) and _CODE.match(cell) and not _FIGURE.match(cell) for name, cell in pairs
-    )
+def _names_columns(cells: list[str]) -> bool:
+    """Tell whether `cells` name columns: "Code | Meaning" and "Item | H-2 | H-3" do, "Thread | M12" not."""
+    if not any(map(_FIGURE.match, cells)):
+        return True
+    name, *codes = cells
+    shapes = {_LETTERS.sub("A", _DIGITS.sub("9", code)) for code in codes}
+    alike = len(codes) > 1 and len(shapes) == 1 and all(code[:1].isalpha() for code in codes)
+    return alike and not _FIGURE.match(name) and all(map(_FIGURE.match, codes))
 
 
 def is_header(text: str, span: tuple[int, int]) -> bool:

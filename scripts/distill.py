@@ -122,11 +122,6 @@ class Job(train_lora.Job):
 
     teacher: Path
 
-    @property
-    def sources(self) -> tuple[Path, ...]:
-        """Return examples and student: a checkpoint goes on with no others."""
-        return (*super().sources, self.model / "model.safetensors")
-
     def trainee(self, taken: int) -> Taught:
         """Load both models and the data."""
         return Taught(self, taken)
@@ -150,7 +145,7 @@ def main() -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     try:
         last = train(
-            Job(options.student, options.examples, out, options.grid, options.teacher),
+            Job(options.student, options.examples, out, grid=options.grid, teacher=options.teacher),
             options.work,
             minutes=options.minutes,
             workers=options.workers,

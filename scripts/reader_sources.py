@@ -8,7 +8,9 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,25 +87,22 @@ def product(data: Path) -> Iterator[Asked]:
 
 
 def ares(data: Path) -> Iterator[Asked]:
-    """Yield questions that a model wrote about Wikipedia's passages, where its answer is literally there."""
+    """Yield questions that a model wrote about Wikipedia's passages, where its answer stands there once."""
     for name in ("nq", "hotpotqa", "wow"):
         for row in _table(data / "ares_synthetic" / f"{name}_synthetic_queries.tsv.gz", "\t"):
-            answer, text, question = (
-                row["generated_answer"].strip(" ."),
-                row["document"],
-                row["synthetic_query"],
-            )
-            document = f"ares/{name}/{row['document_index']}"
-            start = text.find(answer) if answer and row["Context_Relevance_Label"] == "Yes" else -1
-            if start >= 0:
-                span = (start, start + len(answer))
-                yield Asked("ares", document, "", question, text, span, start, 1, 1, (answer,))
+            answer, text = row["generated_answer"].strip(" ."), row["document"]
+            document = f"ares/{sha256(text.encode()).hexdigest()[:16]}"  # one text has several numbers
+            places = list(re.finditer(rf"(?<![\w.,]){re.escape(answer)}(?!\w)", text)) if answer else []
+            if len(places) == 1 and row["Context_Relevance_Label"] == "Yes":
+                span, question = places[0].span(), row["synthetic_query"]
+                yield Asked("ares", document, "", question, text, span, span[0], 1, 1, (answer,))
 
 
 def quotes(data: Path) -> Iterator[Asked]:
     """Yield questions with several passages, each with its own answer, where that is literally there."""
     seen = set[tuple[str, str]]()
     for row in _lines(data / "quotesum_dev" / "dev.jsonl.gz"):
+        every = tuple(row[f"short_ans_{number}"] for number in range(1, 9) if row[f"short_ans_{number}"])
         for number in range(1, 9):
             text, answer = row[f"source{number}"], row[f"short_ans_{number}"]
             start = text.find(answer) if answer else -1
@@ -111,7 +110,7 @@ def quotes(data: Path) -> Iterator[Asked]:
                 seen.add((row["qid"], text))
                 span, document = (start, start + len(answer)), f"quotes/{row['qid']}"
                 title = row[f"title{number}"]
-                yield Asked("quotes", document, title, row["question"], text, span, start, 1, 1, (answer,))
+                yield Asked("quotes", document, title, row["question"], text, span, start, 1, 1, every)
 
 
 def table(_data: Path) -> Iterator[Asked]:

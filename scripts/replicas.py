@@ -330,7 +330,7 @@ def _save(trainee: Trainee, plan: Plan, shared: Shared, best: Best) -> None:
     state = plan.work / "checkpoint.safetensors"
     scratch = state.with_suffix(".part")
     known = {"elapsed": plan.elapsed(), "taken": trainee.replica.taken(), "data": plan.data}
-    known |= {f"best {plan.phase}": best.loss, f"since {plan.phase}": best.since}
+    known |= {"phase": plan.phase, f"best {plan.phase}": best.loss, f"since {plan.phase}": best.since}
     metadata = {name: str(value) for name, value in known.items()} | dict(plan.before.others)
     save_file({"vectors": shared.mean, "best": shared.best}, scratch, metadata=metadata)
     scratch.replace(state)
@@ -358,7 +358,7 @@ def _resumed(folder: Path, shared: Shared, *, data: str, phase: str) -> Before:
         return Before(0.0, 0, Best(), {})
     with safe_open(state, "pt") as file:
         known = file.metadata()
-        if known.get("data") != data:
+        if known.get("data") != data or "phase" not in known:
             raise SystemExit(
                 f"{state} is of other examples or weights, or says not of which: remove it to begin anew."
             )
@@ -366,8 +366,12 @@ def _resumed(folder: Path, shared: Shared, *, data: str, phase: str) -> Before:
         shared.best.copy_(file.get_tensor("best"))
     own = (f"best {phase}", f"since {phase}")
     if own[0] not in known:
+        best = Best()
         shared.mean[0].copy_(shared.best)  # a new phase begins with the best that the last one had
-    best = Best(float(known[own[0]]), int(known[own[1]])) if own[0] in known else Best()
+    elif known["phase"] == phase:
+        best = Best(float(known[own[0]]), int(known[own[1]]))
+    else:  # over since another began, whose weights these are
+        best = Best(float(known[own[0]]), PATIENCE)
     others = {
         name: value
         for name, value in known.items()

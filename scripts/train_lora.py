@@ -115,8 +115,9 @@ class Job:
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """Return the examples: a checkpoint goes on with no others."""
-        return (self.examples / "train.safetensors",)
+        """Return examples and model: a checkpoint goes on with no others."""
+        whole = self.model if self.model.is_file() else self.model / "model.safetensors"
+        return (self.examples / "train.safetensors", whole)
 
     @property
     def phase(self) -> str:

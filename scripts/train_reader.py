@@ -86,8 +86,13 @@ class Job:
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """Return the examples: a checkpoint goes on with no others."""
-        return (self.work / "train.safetensors",)
+        """Return examples and first weights: a checkpoint goes on with no others."""
+        return (self.work / "train.safetensors", self.weights)
+
+    @property
+    def weights(self) -> Path:
+        """Return the file of the weights that the training begins with."""
+        return self.start or self.model / "model.safetensors"
 
     @property
     def phase(self) -> str:
@@ -108,7 +113,7 @@ class Reading:
     def __init__(self, job: Job, taken: int) -> None:
         torch.manual_seed(SEED)
         shape = read_shape((job.model / "config.json").read_bytes())
-        weights = load_file(job.start or job.model / "model.safetensors")
+        weights = load_file(job.weights)
         self.model = ReaderModel(shape, weights, dropout=DROPOUT)
         # Half of all parameters, and the words are known: frozen they cost neither time nor noise.
         self.model.words.weight.requires_grad_(requires_grad=False)

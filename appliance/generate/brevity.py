@@ -12,33 +12,48 @@ from __future__ import annotations
 import re
 
 _MEASURED = (
-    r"many|much|long|often|frequently|far|old|high|low|big|small|large|tall|deep|wide|thick|fast|quick\w*|slow"
-    r"|heavy|strong|hot|warm|cold|soon|late|early|few|little|close|near|loud|bright|hard|expensive|accurate"
-)
-_AUXILIARY = (
-    r"am|is|are|was|were|do|does|did|has|have|had|can|could|will|would|shall|should|may|might|must"
-    r"|isn't|aren't|don't|doesn't|didn't|can't|won't"
+    r"many|much|long|short|often|frequently|far|old|high|low|big|small|large|tall|deep|wide|narrow|thick|thin|fast"
+    r"|quick\w*|slow|heavy|light|strong|hot|warm|cold|soon|late|early|few|little|close|near|loud|bright|hard|tight"
+    r"|full|well|steep|expensive|accurate"
 )
 _ASKS = r"who|whom|whose|what|which|when|where"
-_PLURAL = r"(?!\w*(?:ss|us|is)\b)\w{3,}s"
+_ALWAYS = r"(?:am|is|are|was|were|do|does|did|has|have|had|\w+n['’]t)"
+# "CAN bus", "May 2024": these ask only before a subject.
+_MODAL = r"(?:can|could|will|would|shall|should|may|might|must)"
+_SUBJECT = (
+    r"(?:I|you|we|they|he|she|it|one|there|the|an?|this|that|these|those|my|our|any\w*|every\w*"
+    r"|people|children)"
+)
+_YES_OR_NO = rf"(?:{_ALWAYS}|{_MODAL}\s+{_SUBJECT})\b"
+_CHOICE = r"\bor\s+(?:\w+\s+)?\w+\W*$"
+_REQUEST = (
+    rf"(?:{_MODAL}|do|does)\s+(?:you|anyone|anybody|it|we)\s+(?:please\s+)?(?:tell|say|know|give|show|find)\b"
+)
+_PLURAL = r"(?!\w*(?:ss|us|is)\b|series\b|lens\b|gas\b)\w{3,}s"
+_MATTER = r"(?:differences?|purpose|process|procedure|reasons?|steps|meaning|definition|advantages?)"
+_OF_IT = r"(?=\s+(?:of|for|to|in|on|when|if|behind|between|and|by)\b|\W*$)"
 _FORMS = (
     r"\bwhy\b",
     rf"\bhow\b(?!\s+(?:{_MEASURED})\b)",  # by which means; not how much
-    rf"^\W*(?:{_AUXILIARY})\b(?!.*\b(?:or|{_ASKS}|how)\b)",  # yes or no: neither a choice nor a thing
-    r"^\W*(?:please\s+)?(?:explain|describe|compare|summari[sz]e|list|tell|show)\b",
+    rf"^\W*(?:\w+,\s+)?(?!{_REQUEST}){_YES_OR_NO}(?!.*{_CHOICE})",  # "left or right?" is a thing
+    r"^\W*(?:please\s+)?(?:explain|describe|compare|summari[sz]e)\b",
+    r"^\W*(?:please\s+)?(?:list|tell|show)\s+(?:me|us|all|the|every)\b",
     r"\b(?:what|which)\s+(?:are|were)\b(?!.*\b(?:called|named|known)\b)",
-    rf"\b(?:what|which)\s+(?:\w+\s+){{0,3}}{_PLURAL}\s+(?:and|of|{_AUXILIARY})\b",  # several things
-    r"\bwhat\s+(?:if|happens|happened|should|must)\b",
-    r"\bwhat\s+(?:do|does|did)\b.*\b(?:cover|include|contain|offer|provide|involve|mean|do)\b",
-    r"\b(?:differences?|purpose|process|procedure|reasons?|steps|meaning|definition|advantages?)\b",
-    rf"\band\s+(?:{_ASKS})\s+(?:\w+\s+)?(?:{_AUXILIARY})\b",  # two questions in one
+    rf"\b(?:what|which)\s+(?:\w+\s+){{0,3}}{_PLURAL}\s+(?:and|of|are|were|do|does|did|have|apply|need|{_MODAL})\b",
+    r"\bwhat\s+(?:if|happens|happened|(?:should|must)\b(?!.*\bbe\W*$))\b",
+    r"\bwhat\s+(?:do|does|did)\b.*\b(?:cover|include|contain|offer|provide|involve|mean|do)\b(?!\s+\w+\W*$)",
+    r"\bwhat\s+(?:do|does|did)\b.*\b(?:need|have)\s+to\b",
+    r"(?:^\W*|\b(?:what|which)(?:\s+(?:is|are|was|were)|['’]s)\s+)"
+    rf"(?:(?:the|an?|its)\s+)?(?:\w+\s+)?{_MATTER}{_OF_IT}",
+    rf"\band\s+(?:{_ASKS})\s+(?:\w+\s+)?(?:{_ALWAYS}|{_MODAL})\b",  # two questions in one
 )
 _ASKS_FOR_MORE = re.compile("|".join(f"(?:{form})" for form in _FORMS), re.IGNORECASE)
+_READ = 600
+"""Characters of a question that are looked at: the forms take time that grows with the square."""
 
-
-_NUMBER = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|sixty"
-    r"|ninety|hundred|thousand|million|dozen|half|quarter)\b",
+_FIGURE = re.compile(
+    r"\W{0,2}(?:\d|(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty"
+    r"|fifty|sixty|ninety|hundred|thousand|dozen|half)\b)",
     re.IGNORECASE,
 )
 _ARTICLE = r"(?:(?:the|an?)\s+)?$"
@@ -46,15 +61,18 @@ _ONE_OF = re.compile(
     rf"\b(?:or|nor|either|neither|(?:not|never|except|without|unless)(?:\s+\w+)?)\s+{_ARTICLE}", re.IGNORECASE
 )
 _OR_ANOTHER = re.compile(r"[^\w\n]{0,3}(?:or|unless|except)\b", re.IGNORECASE)
+_LIMIT = r"max(?:imum|\.)?|minimum|limit"
 _BOUND = re.compile(
-    r"(?:\b(?:least|most|up to|than|under|over|above|below|about|around|approximately|approx\.?|roughly|nearly"
-    r"|almost|between|from|within|exceeding|maximum|minimum|max\.?|min\.?)\s+(?:of\s+)?"
-    rf"|\d\S*\s+(?:to|and)\s+){_ARTICLE}"
-    r"|[<>≤≥±~]\s*$",
+    r"(?:\b(?:least|most|up to|than|equal to|under|over|above|below|about|around|approximately|approx\.?"
+    r"|roughly|nearly|almost|between|from|within|until|including|exceeding)\s+"
+    rf"|\b(?:{_LIMIT})\b[^.;:\n]{{0,16}}\s|\d\S*\s+(?:to|and)\s+){_ARTICLE}|(?:[<>≤≥±~]|\d\s?[-–])\s*$",
     re.IGNORECASE,
 )
-_OF_A_RANGE = re.compile(r"\s*(?:(?:to|and|-|–|±)\s*\S*\d|at (?:least|most)\b|max|min)", re.IGNORECASE)
-_NEARBY = 24
+_OF_A_RANGE = re.compile(
+    rf"\s*(?:(?:to|and|-|–|±)\s*\S*\d|at (?:least|most)\b|\(?(?:{_LIMIT})(?!\w)|is the (?:{_LIMIT}))",
+    re.IGNORECASE,
+)
+_NEARBY = 32
 """Characters about the words that are looked at."""
 
 
@@ -67,9 +85,9 @@ def is_half(text: str, words: tuple[int, int]) -> bool:
     before, after = text[max(0, start - _NEARBY) : start], text[end : end + _NEARBY]
     if _ONE_OF.search(before) or _OR_ANOTHER.match(after):
         return True
-    return bool(_NUMBER.search(text, start, end) and (_BOUND.search(before) or _OF_A_RANGE.match(after)))
+    return bool(_FIGURE.match(text, start, end) and (_BOUND.search(before) or _OF_A_RANGE.match(after)))
 
 
 def asks_for_more(question: str) -> bool:
     """Tell whether the question asks for more than one thing that can be named or counted."""
-    return _ASKS_FOR_MORE.search(question) is not None
+    return _ASKS_FOR_MORE.search(question[:_READ]) is not None

@@ -16,7 +16,7 @@ from itertools import pairwise
 from appliance.generate.brevity import asks_for_more, is_half
 from appliance.generate.facts import Facts, read, read_passage
 from appliance.generate.prompt import REFUSED, marked
-from appliance.sentences import is_header, split
+from appliance.sentences import CELL, is_header, split
 from appliance.types import Citation, Evidence, Passage
 
 _IN_ORDER = 0.6
@@ -26,7 +26,6 @@ _LEAST = 3
 """The least keys (words, names, numbers, identifiers) of an answer that is shown instead of the quote."""
 
 _MARKER = re.compile(r"\[\s*(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\s*\]")
-_CELL = " | "  # what parts the cells of a table (types.Block)
 _LINE = re.compile(r"\S[^\n]*")
 _BEHIND = " .,;:!?"
 _WORD = re.compile(r"\w+")
@@ -128,9 +127,14 @@ def may_be_brief(question: str, passages: Sequence[Passage], evidence: Evidence)
     It has to stand in prose and be the whole of what is said there. Else the quote answers, whatever a brief
     model would write: it need not be asked.
     """
-    if evidence.mark is None or not marked(passages, evidence) or _CELL in evidence.quote:
+    if evidence.mark is None or not _points(passages, evidence):
         return False
     return not (asks_for_more(question) or is_half(passages[evidence.n - 1].text, evidence.mark))
+
+
+def _points(passages: Sequence[Passage], evidence: Evidence) -> bool:
+    """Tell whether the reader marked words, and in prose: a cell alone says nothing without its row."""
+    return bool(marked(passages, evidence)) and CELL not in evidence.quote
 
 
 def to_the_point(
@@ -159,7 +163,7 @@ def to_the_point(
 def _is_unsure(checked: Checked, passages: Sequence[Passage], evidence: Evidence) -> bool:
     """Tell whether a brief answer is part of a table's row, or not literally what the reader marked."""
     words = marked(passages, evidence)
-    return not words or _CELL in evidence.quote or _bared(_MARKER.sub("", checked.text)) != _bared(words)
+    return not _points(passages, evidence) or _bared(_MARKER.sub("", checked.text)) != _bared(words)
 
 
 def _bared(words: str) -> str:
@@ -247,7 +251,7 @@ def _source(n: int, passage: Passage) -> _Source:
         n=n,
         passage=passage,
         names=frozenset(context.names | context.words | context.identifiers),
-        windows=tuple(_rows(passage) if _CELL in passage.text else _sentences(passage)),
+        windows=tuple(_rows(passage) if CELL in passage.text else _sentences(passage)),
     )
 
 

@@ -61,7 +61,8 @@ asked() { "$python" -m scripts.trial --card "$1" --model "$2" "${@:3}"; }
 # Said before hours are spent.
 names=$(sed -n 's/^name = "\(.*\)".*/\1/p' "$frozen")
 need "$draft" "scripts/pack.py says what a draft is"
-grep -Eq '^template *= *"chatml-brief"' "$draft" || {
+template='import sys, tomllib; print(tomllib.load(open(sys.argv[1], "rb")).get("template"))'
+[ "$(python3 -c "$template" "$draft")" = chatml-brief ] || {
   step "$draft has not template = \"chatml-brief\", and the training is on prompts of that one"
   exit 2
 }

@@ -40,6 +40,7 @@ if newer "$work/layers.json" "$teacher/config.json"; then
     --model "$teacher" --examples "$corpus" --keep "$keep" --out "$work/layers.json"
 fi
 if newer "$work/cut/config.json" "$work/layers.json"; then
+  rm -f "$work/checkpoint.safetensors" "$work/train.log"  # of another student
   "$python" -m scripts.cut "$teacher" "$work/cut" --layers "$work/layers.json"
 fi
 distill() {

@@ -27,6 +27,15 @@ from appliance.generate.brevity import asks_for_more, is_half
         "What is the purpose of the relief valve?",
         "What is coinsurance and when does it apply?",
         "Who may open it and how?",
+        "Can I enter the pit when the fan is off?",
+        "Must I wear gloves when handling acid?",
+        "Is it allowed to weld or grind near the tank?",
+        "Don\u2019t I need a permit?",
+        "Hello, is it safe to open?",
+        "Which precautions apply?",
+        "What do I need to bring?",
+        "the difference between E04 and E05",
+        "What does it mean when the lamp blinks?",
     ],
 )
 def test_a_reason_a_way_a_list_or_a_yes_wants_a_sentence(question):
@@ -51,6 +60,19 @@ def test_a_reason_a_way_a_list_or_a_yes_wants_a_sentence(question):
         "can you tell me what the pressure is",
         "torque wheel nuts",
         "What basis is the price on?",
+        "CAN bus baud rate",
+        "May 2024 inspection result",
+        "List price of the HS-20",
+        "How many steps does the ladder have?",
+        "Who approves the procedure?",
+        "What is the process temperature?",
+        "which general purpose grease is used",
+        "What should the oil pressure be?",
+        "What does the valve cover weigh?",
+        "Which lens is fitted?",
+        "What series is the motor?",
+        "Could you tell me the oil capacity?",
+        "how tight are the bolts",
         "",
     ],
 )
@@ -74,6 +96,12 @@ def test_one_thing_may_be_named_in_a_word(question):
         ("It weighs 40 kg at most.", "40 kg"),
         ("Gap: < 0.5 mm", "0.5 mm"),
         ("Do not use petrol.", "petrol"),
+        ("Lasts 5-7 days.", "7 days"),
+        ("Within up to and including 30 days.", "30 days"),
+        ("It has a maximum pressure of 16 bar.", "16 bar"),
+        ("Pressure: 16 bar (max.)", "16 bar"),
+        ("16 bar is the maximum.", "16 bar"),
+        ("Open until 5 p.m.", "5 p.m."),
         ("Paint it red, or blue.", "red"),
         ("Use oil, except in winter.", "oil"),
     ],
@@ -93,8 +121,16 @@ def test_half_of_what_is_said_is_known(text, words):
         ("Ask the shift leader for orders.", "the shift leader"),
         ("It costs 40 EUR\nor is rented.", "40 EUR"),
         ("John Smith built it.", "John Smith"),
+        ("It is fed from P-101.", "P-101"),
+        ("It lies below Tank 7.", "Tank 7"),
+        ("Wait 15 minutes.", "15"),
+        ("Wait 15 min.", "15"),
     ],
 )
 def test_the_whole_of_what_is_said_is_no_half(text, words):
     start = text.index(words)
     assert not is_half(text, (start, start + len(words)))
+
+
+def test_a_question_without_end_is_not_read_to_its_end():
+    assert asks_for_more("what did x " * 100_000) is False

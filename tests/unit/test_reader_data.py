@@ -64,10 +64,28 @@ def test_the_split_is_by_document_and_about_a_twentieth():
     assert [reader_data.held_out(name) for name in names] == [reader_data.held_out(name) for name in names]
 
 
-@pytest.mark.parametrize("source", ["natural", "covid", "policy", "squad"])
+@pytest.mark.parametrize("source", ["natural", "covid", "policy", "squad", "ares", "quotes"])
 def test_the_answers_of_the_real_sets_stand_where_they_are_said_to(source, shared_data):
     found = [each for _, each in zip(range(300), SOURCES[source](shared_data / "train"), strict=False)]
     spans = [each for each in found if each.span]
     assert len(spans) > 100
+    if source in ("ares", "quotes"):
+        assert all(each.text[slice(*each.span)] in each.answers for each in spans)
     assert all(each.text[slice(*each.span)].strip() == each.answers[0] for each in spans if source == "squad")
     assert all(each.text[slice(*each.span)] for each in spans)
+
+
+def test_a_generated_answer_is_a_whole_word_that_stands_there_once(shared_data):
+    for each in SOURCES["ares"](shared_data / "train"):
+        begin, end = each.span
+        assert not (each.text[begin - 1 : begin] + each.text[end : end + 1]).strip().isalnum()
+        assert each.text.count(f" {each.answers[0]} ") <= 1
+
+
+def test_no_passage_that_answers_a_question_is_its_negative(shared_data):
+    asked = list(SOURCES["quotes"](shared_data / "train"))
+    rng = np.random.default_rng(1)
+    golds = {(each.question, each.text[slice(*each.span)].casefold()) for each in asked}
+    for each in reader_data.examples(asked, rng):
+        if each.relevant == 0:
+            assert not any(gold in each.text.casefold() for asks, gold in golds if asks == each.question)

@@ -136,12 +136,13 @@ def test_another_phase_begins_with_the_best_weights_of_the_last(work: Path) -> N
     assert float((work / "value").read_text()) == 3
 
 
-def test_a_phase_that_is_over_stays_over_when_another_began(work: Path) -> None:
-    trained(work, [1.0, *[1.5] * 50])
-    trained(work, [3.0], SHORT, phase="grid")
-    done = len(rounds(work))
+@pytest.mark.parametrize(("losses", "minutes"), [([1.0, *[1.5] * 50], LONG), ([1.0], SHORT)])
+def test_a_phase_is_over_when_another_began(work: Path, losses: list[float], minutes: float) -> None:
+    trained(work, losses, minutes)
+    trained(work, [3.0, *[3.5] * 50], phase="grid")
+    done, weights = len(rounds(work)), (work / "value").read_text()
     trained(work, [0.5] * 50)
-    assert len(rounds(work)) == done
+    assert (len(rounds(work)), (work / "value").read_text()) == (done, weights)
 
 
 def test_a_checkpoint_of_other_examples_is_refused_and_kept(work: Path) -> None:

@@ -85,14 +85,15 @@ def test_only_the_first_row_without_figures_is_a_header():
     [
         ("Item | HS-20 | HS-30", "Force | 20 t | 30 t", True),
         ("Engine | HS-20 | HS-30", "Maker | Briggs 6.5 hp | Honda GX270", True),
-        ("Tag | Place", "P-101 | Pit 3", True),
-        ("Item | HS-20", "Force", True),
-        ("Pump | P-101", "Fan | P-102", False),
-        ("Pump | 4 kW", "Fan | 3 kW", False),
-        ("HS-20 | Force", "HS-30 | Mass", False),
+        ("Model | HS-20", "Colour | red", False),
+        ("Thread | M12", "Weight | 20 kg", False),
+        ("Impeller | IMP-7 | bronze", "Sleeve | see drawing | steel", False),
+        ("Pump | P-101 | M12", "Fan | P-102 | M10", False),
+        ("Pump | 4 kW | 6 kW", "Fan | 3 kW | 5 kW", False),
+        ("HS-20 | HS-30 | HS-40", "a | b | c", False),
         ("$110 | rate", "$111 | rate", False),
     ],
 )
-def test_codes_name_columns_where_no_codes_stand_under_them(first, second, names):
+def test_codes_of_one_kind_name_the_columns_of_a_comparison(first, second, names):
     rows = f"{first}\n{second}"
     assert (header_of(rows, rows.index(second)) == (0, len(first))) is names
