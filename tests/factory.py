@@ -1,4 +1,4 @@
-"""Stands in for Python in scripts/runs/iterate.sh and generator.sh: tiny fakes of what needs torch or hours.
+"""Stands in for Python in scripts/runs/*.sh that train a generator: tiny fakes of what needs torch or hours.
 
 The rest is real.
 
@@ -58,8 +58,45 @@ def keep_adapter(options: Options) -> None:
     shutil.copytree(*options.positional, dirs_exist_ok=True)
 
 
+def from_gguf(options: Options) -> None:
+    source, folder = options.positional
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(source.read_text())
+
+
+def layers(options: Options) -> None:
+    options.out.write_text((options.model / "config.json").read_text())
+
+
+def cut(options: Options) -> None:
+    _, folder = options.positional
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(options.layers.read_text())
+
+
+def distill(options: Options) -> None:
+    """Go on as the real one does: with the same student and examples alone."""
+    state, made = options.work / "checkpoint.safetensors", options.work / "adapter"
+    source = (options.student / "config.json").read_text() + str(options.examples)
+    if state.exists() and json.loads(state.read_text()) != source:
+        raise SystemExit("a checkpoint of another student")
+    state.write_text(json.dumps(source))
+    made.mkdir(exist_ok=True)
+    base = (options.student / "config.json").read_text()
+    (made / "adapter_model.safetensors").write_text(
+        json.dumps({"learned": 1, "base": base, "grid": options.grid})
+    )
+
+
+def distilled(options: Options) -> None:
+    assert all(path.exists() for path in options.positional)
+
+
 def convert(options: Options) -> None:
     adapter, merged = options.positional
+    if options.kind == "generator":
+        merged.write_text((adapter / "config.json").read_text())
+        return
     made = json.loads((adapter / "adapter_model.safetensors").read_text())
     assert (made["base"], made["grid"]) == (options.base.read_text(), True)
     merged.write_bytes(gguf(data=RANK + int(made["learned"]) + len(made["base"])))
@@ -88,7 +125,20 @@ def answers(options: Options) -> None:
 
 FAKES: dict[str, Callable[[Options], None]] = {
     f"scripts.{made.__name__}": made
-    for made in (corpus, train_lora, keep_adapter, convert, quantize, answers, trial)
+    for made in (
+        corpus,
+        train_lora,
+        from_gguf,
+        layers,
+        cut,
+        distill,
+        distilled,
+        keep_adapter,
+        convert,
+        quantize,
+        answers,
+        trial,
+    )
 }
 
 
@@ -103,9 +153,13 @@ def main() -> None:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
         return
     parser = argparse.ArgumentParser()
-    for option in ("--data", "--feedback", "--model", "--work", "--out", "--base", "--card", "--set"):
+    for option in (
+        "--data", "--feedback", "--model", "--work", "--out", "--card", "--set", "--layers", "--teacher",
+        "--student",
+        "--examples", "--base",
+    ):  # fmt: skip
         parser.add_argument(option, type=Path)
-    for option in ("--kind", "--type"):
+    for option in ("--kind", "--type", "--keep"):
         parser.add_argument(option)
     for option, default in (("--until", 1.0), ("--minutes", 64), ("--workers", 1)):
         parser.add_argument(option, type=float, default=default)

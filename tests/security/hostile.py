@@ -26,7 +26,7 @@ from tests.security.registry import Scale, Tried, row
 from tests.security.rest import word
 
 ENCODER = "all-minilm-l6-v2-int8"
-GENERATOR = "smollm2-135m-instruct"
+GENERATOR = "smollm2-135m-cited"
 
 
 # --- 18

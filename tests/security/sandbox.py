@@ -32,7 +32,7 @@ def malicious_model(scale: Scale) -> Tried:
     checked = runner.fuzz("gguf", scale.of(10_000, least=200))
     tried.cases += checked.cases
     tried.failures += [f"header check, mutant {number}: {what}" for number, what in checked.failures]
-    found = models.find("smollm2-135m-instruct", [MODELS])
+    found = models.find("smollm2-135m-cited", [MODELS])
     outcomes = [
         cell_tests.load_anyway(content, size=size)
         for content, size in cell_tests.mutants(found, scale.of(60, least=3))

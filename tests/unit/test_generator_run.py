@@ -1,4 +1,4 @@
-"""scripts/runs/generator.sh with everything faked that takes long: it can be run again with more minutes."""
+"""The runs that train a generator, what takes long being faked: they can be stopped and run again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -31,16 +32,17 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / ".cache/models/smollm2/published.gguf").write_text("published weights")
     (tmp_path / "Makefile").write_text("models:\n")
     (tmp_path / "scripts/runs").mkdir(parents=True)
-    shutil.copy(ROOT / "scripts/runs/generator.sh", tmp_path / "scripts/runs")
+    for name in ("generator.sh", "small.sh"):
+        shutil.copy(ROOT / "scripts/runs" / name, tmp_path / "scripts/runs")
     return tmp_path
 
 
-def generates(place: Path, minutes: int) -> list[str]:
+def generates(place: Path, minutes: int, *, run: str = "generator.sh") -> list[str]:
     """Run it; return the stages that ran."""
     log = place / "log"
     log.write_text("")
     done = subprocess.run(
-        ["scripts/runs/generator.sh", "data", str(minutes)],
+        [f"scripts/runs/{run}", "data", str(minutes)],
         env=os.environ | {"FACTORY_LOG": str(log)}, cwd=place, capture_output=True, text=True, timeout=250,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -53,3 +55,22 @@ def test_with_more_minutes_it_trains_on_and_the_answers_are_the_new_models(place
     assert len(list(place.glob(".cache/generator/answers-*.jsonl"))) == 1
     assert generates(place, 20) == STAGES
     assert len(list(place.glob(".cache/generator/answers-*.jsonl"))) == 2
+
+
+TAUGHT = ["distill", "distill", "keep_adapter", "convert", "convert", "quantize", "distilled", "answers"]
+
+
+def test_a_student_is_cut_once_and_taught_on_and_another_teacher_has_another(place: Path) -> None:
+    for folder in ("cited", "../generator"):
+        (place / ".cache/models" / folder).mkdir()
+    (place / ".cache/generator/dev.safetensors").write_text("examples")
+    teacher = place / ".cache/models/cited"
+    (teacher / "merged.gguf").write_text("a teacher")
+    (teacher / "model.gguf").write_text("its file")
+    assert generates(place, 10, run="small.sh") == ["from_gguf", "layers", "cut", *TAUGHT]
+    assert generates(place, 20, run="small.sh") == TAUGHT
+    (teacher / "merged.gguf").write_text("another teacher")
+    later = time.time() + 60
+    os.utime(teacher / "merged.gguf", (later, later))
+    assert generates(place, 20, run="small.sh") == ["from_gguf", "layers", "cut", *TAUGHT]
+    assert (place / ".cache/small/model.gguf").exists()

@@ -18,7 +18,7 @@ from scripts import blocks, gguf, llamacpp, quantize
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / ".cache" / "models" / "smollm2" / "published.gguf"
-CARD = parse_card((ROOT / "models" / "smollm2-135m-instruct.toml").read_bytes())
+CARD = parse_card((ROOT / "models" / "gate" / "smollm2-135m-instruct.toml").read_bytes())
 columns = arrays(np.float32, st.tuples(st.just(32), st.integers(1, 5)), elements=st.floats(-50, 50, width=32))
 
 
