@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Self
 
 from appliance import models
+from appliance.brevity import asks_for_more
 from appliance.config import Config
 from appliance.custody import attempt, now
 from appliance.engines import Engines
 from appliance.errors import AuditDamaged, Cancelled, GeneratorDied
-from appliance.generate.brevity import asks_for_more
 from appliance.generate.check import Checked, check, may_be_brief, quoted, to_the_point
 from appliance.generate.llm import Generator
 from appliance.generate.prompt import compose, enough

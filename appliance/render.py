@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from appliance.clean import clean, clean_line
 from appliance.secret import DEVICE_SALT_BYTES
-from appliance.sentences import CELL, header_of
+from appliance.sentences import CELL, ITEM, header_of
 from appliance.types import (
     Added,
     Answer,
@@ -26,6 +27,7 @@ from appliance.types import (
 )
 
 REFUSAL = "Not in your documents"
+_ITEMS = re.compile(rf"\n\s*(?={ITEM.pattern})")
 
 
 def place(document: str, page: int | None, heading: str) -> str:
@@ -286,9 +288,13 @@ def _parts(found: Evidence) -> tuple[str, ...]:
 
 
 def _quoted(parts: Sequence[str], width: int) -> str:
-    """Return a quote in lines; of three parts the middle one is emphasised."""
+    """Return a quote in lines, a list's items on their own; of three parts the middle one is emphasised."""
     cleaned = [clean(part) for part in parts]
-    lines = textwrap.wrap(" ".join("".join(cleaned).split()), width - 7)
+    lines = [
+        line
+        for item in _ITEMS.split("".join(cleaned))
+        for line in textwrap.wrap(" ".join(item.split()), width - 7)
+    ]
     if len(cleaned) > 1:
         first = _letters(cleaned[0])
         lines = _emphasised(lines, first, first + _letters(cleaned[1]))

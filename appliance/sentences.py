@@ -11,7 +11,8 @@ _ABBREVIATION = re.compile(
     r"|inc|ltd|co|corp|jr|sr|u\.s)|(?:^|\s)[A-Z]|(?:^|\s)\d{1,3}|\.{2,})\.$",
     re.IGNORECASE,
 )
-_ITEM = re.compile(r"(?:[-*•–]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
+ITEM = re.compile(r"(?:[-*•–]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
+"""What begins a list's item: a bullet, a number, a letter."""
 CELL = " | "
 """What parts the cells of a table's row (types.Block)."""
 _FIGURE = re.compile(r"\W*\d|\S*\d\S*$")
@@ -63,7 +64,7 @@ def _new_line(text: str, gap: re.Match[str]) -> bool:
     before = text[text.rfind("\n", 0, line) + 1 : line]
     end = text.find("\n", gap.end())
     after = text[gap.end() : end if end >= 0 else len(text)]
-    if CELL in before or CELL in after or _ITEM.match(after):
+    if CELL in before or CELL in after or ITEM.match(after):
         return True
     around = text[max(0, line - _NEARBY) : line], text[line : line + _NEARBY]
     beside = around[0].rpartition("\n\n")[2] + around[1].partition("\n\n")[0]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from appliance.generate.brevity import asks_for_more, is_half
+from appliance.brevity import asks_for_more, is_half
 from appliance.generate.facts import Facts, read, read_passage
 from appliance.generate.prompt import REFUSED, marked
 from appliance.sentences import CELL, is_header, split

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from appliance.brevity import asks_for_several
+from appliance.lists import whole_list
 from appliance.retrieve import fusion, refusal, spelling, vectors, words
 from appliance.retrieve.names import Name, holders
 from appliance.retrieve.reader import NOTHING, Question, Reader, Reading, SentenceReader
@@ -29,6 +31,8 @@ _NAMES = 4
 _HOLDERS = 100
 """Chunks that are read for each of them, of which the surest `_SURE` join the candidates."""
 _SURE = 10
+_LIST = 700
+"""Characters of a list that are quoted."""
 _WORDS, _LETTERS = 256, 4096
 """What of a question is searched for: a page pasted for one would cost minutes; the encoder reads less."""
 _EXACT = 16
@@ -101,7 +105,7 @@ class Retriever:
         verdict = refusal.verdict(near, level, self._reader.levels)
         evidence = None
         if index is not None and near >= verdict.needed:
-            evidence = self._evidence(passages, index, readings, near)
+            evidence = self._evidence(question, passages, index, readings, near)
         timings = replace(found.timings, read_ms=(time.perf_counter() - began) * 1000)
         telling = tuple((reading.span, *reading.others) if reading.relevance else () for reading in readings)
         return Retrieval(passages, evidence, verdict, timings, seen, telling, found.question.text)
@@ -185,9 +189,11 @@ class Retriever:
         return (len(absent) + len(apart)) / len(exact) if exact else 0.0
 
     def _evidence(
-        self, passages: Sequence[Passage], index: int, readings: Sequence[Reading], near: float
+        self, question: str, passages: Sequence[Passage], index: int, readings: Sequence[Reading], near: float
     ) -> Evidence:
         passage, (start, end) = passages[index], readings[index].span
+        if asks_for_several(question):
+            start, end = self._whole_list(passage, (start, end))
         return Evidence(
             n=index + 1,
             start=start,
@@ -199,6 +205,12 @@ class Retriever:
             near=near,
             mark=readings[index].mark,
         )
+
+    def _whole_list(self, passage: Passage, sentence: Span) -> Span:
+        """Return the list around a sentence, if it is all on the page of the sentence: there it is cited."""
+        start, end = whole_list(passage.text, sentence, _LIST)
+        pages = {self.page_of(passage, at) for at in (start, sentence[0], end - 1)}
+        return (start, end) if len(pages) == 1 else sentence
 
     def page_of(self, passage: Passage, start: int) -> int | None:
         """Return the page on which a quote begins: a passage may end on the page after its own."""

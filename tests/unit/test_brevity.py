@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.generate.brevity import asks_for_more, is_half
+from appliance.brevity import asks_for_more, asks_for_several, is_half
 
 
 @pytest.mark.parametrize(
@@ -134,3 +134,21 @@ def test_the_whole_of_what_is_said_is_no_half(text, words):
 
 def test_a_question_without_end_is_not_read_to_its_end():
     assert asks_for_more("what did x " * 100_000) is False
+
+
+@pytest.mark.parametrize(
+    ("question", "several"),
+    [
+        ("How do I start it?", True),
+        ("What are the steps?", True),
+        ("What should I do when it leaks?", True),
+        ("what to do when it leaks", True),
+        ("Which tools do I need?", True),
+        ("Why does it leak?", False),
+        ("Is it allowed?", False),
+        ("What is the purpose of the valve?", False),
+        ("How much oil does it take?", False),
+    ],
+)
+def test_a_list_may_answer_a_question_for_several_things(question, several):
+    assert asks_for_several(question) is several

@@ -185,6 +185,16 @@ def test_a_row_without_a_header_stays_what_it_is() -> None:
     assert row_answer(ROWS + "\nE05 | Wet", "E05 | Wet") == "E05 | Wet [1]"
 
 
+def test_the_items_of_a_list_stand_on_lines_of_their_own() -> None:
+    quote = "To start:\n\n1. Open the\ncock.\n\n2. Pull the rope - hard."
+    found = replace(evidence_of(a_passage()), quote=quote, mark=None)
+    assert render.evidence(found, 60).splitlines()[1:] == [
+        "  \u201cTo start:",
+        "   1. Open the cock.",
+        "   2. Pull the rope - hard.\u201d",
+    ]
+
+
 def test_an_answer_that_only_repeats_the_quote_is_not_printed_twice() -> None:
     passage = a_passage()
     given = an_answer(f"{passage.text} [1]")

@@ -30,24 +30,30 @@ _REQUEST = (
     rf"(?:{_MODAL}|do|does)\s+(?:you|anyone|anybody|it|we)\s+(?:please\s+)?(?:tell|say|know|give|show|find)\b"
 )
 _PLURAL = r"(?!\w*(?:ss|us|is)\b|series\b|lens\b|gas\b)\w{3,}s"
-_MATTER = r"(?:differences?|purpose|process|procedure|reasons?|steps|meaning|definition|advantages?)"
+_IT_IS = r"(?:^\W*|\b(?:what|which)(?:\s+(?:is|are|was|were)|['’]s)\s+)(?:(?:the|an?|its)\s+)?(?:\w+\s+)?"
 _OF_IT = r"(?=\s+(?:of|for|to|in|on|when|if|behind|between|and|by)\b|\W*$)"
-_FORMS = (
-    r"\bwhy\b",
+_SEVERAL = (
     rf"\bhow\b(?!\s+(?:{_MEASURED})\b)",  # by which means; not how much
-    rf"^\W*(?:\w+,\s+)?(?!{_REQUEST}){_YES_OR_NO}(?!.*{_CHOICE})",  # "left or right?" is a thing
     r"^\W*(?:please\s+)?(?:explain|describe|compare|summari[sz]e)\b",
     r"^\W*(?:please\s+)?(?:list|tell|show)\s+(?:me|us|all|the|every)\b",
     r"\b(?:what|which)\s+(?:are|were)\b(?!.*\b(?:called|named|known)\b)",
     rf"\b(?:what|which)\s+(?:\w+\s+){{0,3}}{_PLURAL}\s+(?:and|of|are|were|do|does|did|have|apply|need|{_MODAL})\b",
-    r"\bwhat\s+(?:if|happens|happened|(?:should|must)\b(?!.*\bbe\W*$))\b",
-    r"\bwhat\s+(?:do|does|did)\b.*\b(?:cover|include|contain|offer|provide|involve|mean|do)\b(?!\s+\w+\W*$)",
+    r"\bwhat\s+(?:to\s+do|(?:should|must)\b(?!.*\bbe\W*$))\b",
+    r"\bwhat\s+(?:do|does|did)\b.*\b(?:cover|include|contain|offer|provide|involve)\b(?!\s+\w+\W*$)",
     r"\bwhat\s+(?:do|does|did)\b.*\b(?:need|have)\s+to\b",
-    r"(?:^\W*|\b(?:what|which)(?:\s+(?:is|are|was|were)|['’]s)\s+)"
-    rf"(?:(?:the|an?|its)\s+)?(?:\w+\s+)?{_MATTER}{_OF_IT}",
+    rf"{_IT_IS}(?:process|procedure|steps|advantages?){_OF_IT}",
+)
+_REASONED = (
+    r"\bwhy\b",
+    rf"^\W*(?:\w+,\s+)?(?!{_REQUEST}){_YES_OR_NO}(?!.*{_CHOICE})",  # "left or right?" is a thing
+    r"\bwhat\s+(?:if|happens|happened)\b",
+    r"\bwhat\s+(?:do|does|did)\b.*\b(?:mean|do)\b(?!\s+\w+\W*$)",
+    rf"{_IT_IS}(?:differences?|purpose|reasons?|meaning|definition){_OF_IT}",
     rf"\band\s+(?:{_ASKS})\s+(?:\w+\s+)?(?:{_ALWAYS}|{_MODAL})\b",  # two questions in one
 )
-_ASKS_FOR_MORE = re.compile("|".join(f"(?:{form})" for form in _FORMS), re.IGNORECASE)
+_ASKS_FOR_SEVERAL, _ASKS_FOR_A_REASON = (
+    re.compile("|".join(f"(?:{form})" for form in forms), re.IGNORECASE) for forms in (_SEVERAL, _REASONED)
+)
 _READ = 600
 """Characters of a question that are looked at: the forms take time that grows with the square."""
 
@@ -90,4 +96,9 @@ def is_half(text: str, words: tuple[int, int]) -> bool:
 
 def asks_for_more(question: str) -> bool:
     """Tell whether the question asks for more than one thing that can be named or counted."""
-    return _ASKS_FOR_MORE.search(question[:_READ]) is not None
+    return asks_for_several(question) or _ASKS_FOR_A_REASON.search(question[:_READ]) is not None
+
+
+def asks_for_several(question: str) -> bool:
+    """Tell whether the question asks for a way or for several things: for what may stand in a list."""
+    return _ASKS_FOR_SEVERAL.search(question[:_READ]) is not None
