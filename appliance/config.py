@@ -33,7 +33,7 @@ class Config:
     vault: str = "main"
     embedding: str = "all-minilm-l6-v2-int8"
     reader: str = "reader-minilm-l6"
-    generator: str = "smollm2-135m-instruct"
+    generator: str = "smollm2-135m-cited"
     rerank: int = 6
     refusal: Level = "balanced"
     threads: int = 0

@@ -11,8 +11,7 @@ step() { echo "==> $*"; }
 finished() { "$python" -m scripts.install --check "models/$1.toml" "$destination"; }
 install_model() { "$python" -m scripts.install "models/$1.toml" "$destination" "${@:2}"; }
 
-if finished all-minilm-l6-v2-int8 && finished reader-minilm-l6 && finished smollm2-135m-instruct &&
-  finished smollm2-135m-cited; then
+if finished all-minilm-l6-v2-int8 && finished reader-minilm-l6 && finished smollm2-135m-cited; then
   step "the default models are there"
   exit 0
 fi
@@ -33,11 +32,6 @@ if ! finished reader-minilm-l6; then
   mkdir -p "$cache/reader"
   "$python" -m scripts.graft join models/reader-minilm-l6.onnx "$cache/minilm" "$cache/reader/model.onnx"
   install_model reader-minilm-l6 "$cache/reader/model.onnx" "$cache/minilm/tokenizer.json"
-fi
-if ! finished smollm2-135m-instruct; then
-  step "generator: SmolLM2 to 4 bits"
-  "$python" -m scripts.quantize "$cache/smollm2/published.gguf" "$cache/smollm2/model.gguf"
-  install_model smollm2-135m-instruct "$cache/smollm2/model.gguf"
 fi
 if ! finished smollm2-135m-cited; then
   step "generator: SmolLM2 with the adapter that was trained here, to 4 bits"
