@@ -28,7 +28,7 @@ from appliance.types import PASSAGES, Passage, Span
 DOUBT = -0.5
 """The margin, in units of its temperature, under which the question's words choose the sentence, and no
 words in it are marked."""
-WORDS, DOUBTED = 1.0, 3.0
+WORDS, DOUBTED = 2.0, 3.0
 """What the words count beside the margin, and what in doubt; chosen in scripts/LOG.md."""
 _NAMED, _DEFINED = 0.5, 4.0
 """What the question's identifiers in a sentence count always, and a table's row that one of them opens."""
