@@ -35,17 +35,18 @@ _OF_IT = r"(?=\s+(?:of|for|to|in|on|when|if|behind|between|and|by)\b|\W*$)"
 _SEVERAL = (
     rf"\bhow\b(?!\s+(?:{_MEASURED})\b)",  # by which means; not how much
     r"^\W*(?:please\s+)?(?:explain|describe|compare|summari[sz]e)\b",
-    r"^\W*(?:please\s+)?(?:list|tell|show)\s+(?:me|us|all|the|every)\b",
+    rf"^\W*(?:please\s+)?(?:list|name|give|tell|show)\s+(?:\w+\s+){{0,3}}{_PLURAL}\b",
     r"\b(?:what|which)\s+(?:are|were)\b(?!.*\b(?:called|named|known)\b)",
-    rf"\b(?:what|which)\s+(?:\w+\s+){{0,3}}{_PLURAL}\s+(?:and|of|are|were|do|does|did|have|apply|need|{_MODAL})\b",
+    rf"\b(?:what|which)\s+(?:\w+\s+){{0,3}}{_PLURAL}\s+(?:and|of|are|were|do|does|did|have|apply|need|come|belong|{_MODAL})\b",
     r"\bwhat\s+(?:to\s+do|(?:should|must)\b(?!.*\bbe\W*$))\b",
     r"\bwhat\s+(?:do|does|did)\b.*\b(?:cover|include|contain|offer|provide|involve)\b(?!\s+\w+\W*$)",
     r"\bwhat\s+(?:do|does|did)\b.*\b(?:need|have)\s+to\b",
+    r"\bwhat\s+(?:is|comes)\s+(?:included|in|inside|with)\b|\bwhat\s+causes\b",
     rf"{_IT_IS}(?:process|procedure|steps|advantages?){_OF_IT}",
 )
 _REASONED = (
     r"\bwhy\b",
-    rf"^\W*(?:\w+,\s+)?(?!{_REQUEST}){_YES_OR_NO}(?!.*{_CHOICE})",  # "left or right?" is a thing
+    rf"^\W*(?:[^,?]{{1,40}},\s+)?(?!{_REQUEST}){_YES_OR_NO}(?!.*{_CHOICE})",  # "left or right?" is a thing
     r"\bwhat\s+(?:if|happens|happened)\b",
     r"\bwhat\s+(?:do|does|did)\b.*\b(?:mean|do)\b(?!\s+\w+\W*$)",
     rf"{_IT_IS}(?:differences?|purpose|reasons?|meaning|definition){_OF_IT}",
@@ -64,21 +65,31 @@ _FIGURE = re.compile(
 )
 _ARTICLE = r"(?:(?:the|an?)\s+)?$"
 _ONE_OF = re.compile(
-    rf"\b(?:or|nor|either|neither|(?:not|never|except|without|unless)(?:\s+\w+)?)\s+{_ARTICLE}", re.IGNORECASE
+    r"\b(?:or|nor|either|neither|no|avoid|(?:\w+n['’]t|not|never|except|without|unless)(?:\s+\w+)?)\s+"
+    + _ARTICLE,
+    re.IGNORECASE,
 )
-_OR_ANOTHER = re.compile(r"[^\w\n]{0,3}(?:or|unless|except)\b", re.IGNORECASE)
-_LIMIT = r"max(?:imum|\.)?|minimum|limit"
+_ASIDE = r"(?:\s*\([^)\n]{0,24}\))?"
+_OR_ANOTHER = re.compile(
+    rf"{_ASIDE}[^\w\n]{{0,3}}\s*(?:or|unless|except)\b|\s+(?:is|are|was|were|must|may|should|can)\s+(?:not|never)\b"
+    r"|,\s[^.;:\n]{1,30}\s(?:and|or)\b",
+    re.IGNORECASE,
+)
+_LIMIT = r"max(?:imum|\.)?|min(?:imum|\.)?|limit"
 _BOUND = re.compile(
     r"(?:\b(?:least|most|up to|than|equal to|under|over|above|below|about|around|approximately|approx\.?"
-    r"|roughly|nearly|almost|between|from|within|until|including|exceeding)\s+"
-    rf"|\b(?:{_LIMIT})\b[^.;:\n]{{0,16}}\s|\d\S*\s+(?:to|and)\s+){_ARTICLE}|(?:[<>≤≥±~]|\d\s?[-–])\s*$",
+    r"|roughly|nearly|almost|between|from|within|until|including|exceed(?:ing)?)\s+"
+    rf"|\b(?:{_LIMIT})(?!\w)[^;:\n]{{0,16}}\s|\d\S*\s+(?:to|and)\s+){_ARTICLE}|(?:[<>≤≥±~]|\d\s?(?:[-–…]|\.\.+))\s*$",
     re.IGNORECASE,
 )
 _OF_A_RANGE = re.compile(
-    rf"\s*(?:(?:to|and|-|–|±)\s*\S*\d|at (?:least|most)\b|\(?(?:{_LIMIT})(?!\w)|is the (?:{_LIMIT}))",
+    r"\s*(?:(?:to|and|-|–|±|…|\.\.+)\s*\S*\d|at (?:least|most)\b|and (?:above|below|over|more|less)\b"
+    r"|(?:\(|is the )?(?:max(?:imum|\.)?|minimum|limit)(?!\w))"
+    r"|[^.;!?\n]{0,40}\b(?:or|whichever|unless|except)\b",
     re.IGNORECASE,
 )
-_NEARBY = 32
+_AS_LEAST = re.compile(r"\s*\(?min(?:imum|\.|\))", re.IGNORECASE)
+_NEARBY = 48
 """Characters about the words that are looked at."""
 
 
@@ -91,7 +102,11 @@ def is_half(text: str, words: tuple[int, int]) -> bool:
     before, after = text[max(0, start - _NEARBY) : start], text[end : end + _NEARBY]
     if _ONE_OF.search(before) or _OR_ANOTHER.match(after):
         return True
-    return bool(_FIGURE.match(text, start, end) and (_BOUND.search(before) or _OF_A_RANGE.match(after)))
+    if not _FIGURE.match(text, start, end):
+        return False
+    # "5 bar min." is a bound, "15 min." a time: there the unit is not among the words.
+    least = _AS_LEAST.match(after) and any(map(str.isalpha, text[start:end]))
+    return bool(_BOUND.search(before) or _OF_A_RANGE.match(after) or least)
 
 
 def asks_for_more(question: str) -> bool:

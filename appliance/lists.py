@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from appliance.instructions import to_assistant
 from appliance.sentences import ITEM, split
 from appliance.types import Span
 
+_NUMBER = re.compile(r"\(?(\d{1,3})[.)]")
+
 
 @dataclass(slots=True)
 class _List:
-    """What announces it, if anything does, and its items."""
+    """What announces it, if anything does, its items, and the number of the last, 0 for none."""
 
     announced: int | None
     items: list[Span] = field(default_factory=list)
+    number: int = 0
 
     @property
     def start(self) -> int:
@@ -37,31 +41,39 @@ class _List:
 def whole_list(text: str, sentence: Span, most: int) -> Span:
     """Return the span of the list that holds `sentence`, or that it announces; else `sentence` itself.
 
-    Of a list of more than `most` characters it is what fits, from that sentence on. What speaks to the
-    assistant is no part of any quote: then it is the sentence alone.
+    Of a list of more than `most` characters it is what fits, from that sentence on: the sentence alone where
+    its item does not, or where something in it speaks to the assistant, which is no part of any quote.
     """
     found = next((each for each in _lists(text) if each.has(sentence[0])), None)
     if found is None:
         return sentence
     start, end = found.cut(sentence[0], most)
-    if any(to_assistant(text[a:b]) for a, b in split(text) if a < end and b > start):
+    spoken = any(to_assistant(text[a:b]) for a, b in split(text) if a < end and b > start)
+    if spoken or end - start > most:
         return sentence
     return min(start, sentence[0]), max(end, sentence[1])
 
 
 def _lists(text: str) -> list[_List]:
-    """Return the lists of a text; one ends where a line that is no item begins a sentence."""
+    """Return the lists of a text: one ends where a line that is no item begins a sentence, or the count anew.
+
+    What begins to count above 1 is the rest of a list, or a heading with its number: no whole list.
+    """
     found: list[_List] = []
     current: _List | None = None
     before: Span | None = None
     for sentence in split(text):
         begins = not text[text.rfind("\n", 0, sentence[0]) + 1 : sentence[0]].strip()
         if begins and ITEM.match(text, sentence[0]):
-            if current is None:
+            counted = _NUMBER.match(text, sentence[0])
+            number = int(counted[1]) if counted else 0
+            if current is None or 0 < number <= current.number:
                 announced = before is not None and text[before[1] - 1] == ":"
                 current = _List(before[0] if announced and before else None)
-                found.append(current)
+                if number <= 1:
+                    found.append(current)
             current.items.append(sentence)
+            current.number = number
         elif begins:
             current = None
         elif current is not None:

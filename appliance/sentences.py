@@ -15,7 +15,7 @@ ITEM = re.compile(r"(?:[-*•–]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
 """What begins a list's item: a bullet, a number, a letter."""
 CELL = " | "
 """What parts the cells of a table's row (types.Block)."""
-_FIGURE = re.compile(r"\W*\d|\S*\d\S*$")
+_FIGURE = re.compile(r"\W*\d|(?=\S*\d)\S+$")
 _LETTERS, _DIGITS = re.compile(r"[A-Za-z]+"), re.compile(r"\d+")
 _NEARBY = 400
 """Characters on either side of a line's end that say how wide its lines are set."""
@@ -92,19 +92,28 @@ def header_of(text: str, start: int) -> tuple[int, int] | None:
         first -= len(above) + 1
     end = text.find("\n", first)
     header = text[first:end] if end >= 0 else text[first:]
-    if first >= start or CELL not in header or not _names_columns(header.split(CELL)):
+    if first >= start or CELL not in header:
+        return None
+    below = text[end + 1 :].partition("\n")[0]
+    if not _names_columns(header.split(CELL), below.split(CELL)):
         return None
     return first, first + len(header)
 
 
-def _names_columns(cells: list[str]) -> bool:
+def _names_columns(cells: list[str], below: list[str]) -> bool:
     """Tell whether `cells` name columns: "Code | Meaning" and "Item | H-2 | H-3" do, "Thread | M12" not."""
     if not any(map(_FIGURE.match, cells)):
         return True
     name, *codes = cells
-    shapes = {_LETTERS.sub("A", _DIGITS.sub("9", code)) for code in codes}
+    shapes = set(map(_shape, codes))
     alike = len(codes) > 1 and len(shapes) == 1 and all(code[:1].isalpha() for code in codes)
-    return alike and not _FIGURE.match(name) and all(map(_FIGURE.match, codes))
+    if not alike or _FIGURE.match(name) or not all(map(_FIGURE.match, codes)):
+        return False
+    return not shapes.intersection(map(_shape, below[1:]))  # "Valve | V1 | V2" over "Seal | S1 | S2" is a row
+
+
+def _shape(cell: str) -> str:
+    return _LETTERS.sub("A", _DIGITS.sub("9", cell))
 
 
 def is_header(text: str, span: tuple[int, int]) -> bool:

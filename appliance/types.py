@@ -210,7 +210,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Names of the models that took part, None where none did."""
+    """Names of the models that took part, None where none did: not every answer is written by one."""
 
     embedding: str
     reader: str | None

@@ -28,7 +28,7 @@ from appliance.types import PASSAGES, Passage, Span
 DOUBT = -0.5
 """The margin, in units of its temperature, under which the question's words choose the sentence, and no
 words in it are marked."""
-WORDS, DOUBTED = 2.0, 3.0
+WORDS, DOUBTED = 1.5, 3.0
 """What the words count beside the margin, and what in doubt; chosen in scripts/LOG.md."""
 _NAMED, _DEFINED = 0.5, 4.0
 """What the question's identifiers in a sentence count always, and a table's row that one of them opens."""
@@ -197,6 +197,7 @@ def reading(judged: Judged, worded: Sequence[Wording], how: models.Calibration) 
         judged.quotable,
         key=lambda marked: -(marked.margin / how.margin_temperature + said.get(marked.sentence, 0.0)),
     )
+    sure = best.margin / how.margin_temperature >= DOUBT
     # What has an identifier of the question for its key is its answer: the graph was trained on prose.
     least = _SURE if any(each.defines for each in worded) else 0.0
     relevance = _chance(judged.relevance / how.relevance_temperature)
@@ -207,7 +208,8 @@ def reading(judged: Judged, worded: Sequence[Wording], how: models.Calibration) 
         span=best.sentence,
         # All three must speak for one and the same passage: better than each at its best (scripts/LOG.md).
         answers=max(relevance * answerable * margin, least),
-        mark=best.span if best.margin / how.margin_temperature >= DOUBT else None,
+        # Where the words took another sentence than the reader would, what it points to there is a guess.
+        mark=best.span if sure and best == judged.quotable[0] else None,
         others=tuple(marked.sentence for marked in others),
     )
 

@@ -12,8 +12,8 @@ from appliance.errors import ModelMismatch
 from appliance.inference import Placed
 from appliance.instructions import to_assistant
 from appliance.retrieve import refusal
-from appliance.retrieve.cross import CrossReader, best_span, ranked_spans, row
-from appliance.retrieve.reader import Question
+from appliance.retrieve.cross import CrossReader, Judged, Marked, best_span, ranked_spans, reading, row
+from appliance.retrieve.reader import Question, Wording
 from appliance.retrieve.words import Query
 from tests.fakes import fake_passage
 
@@ -131,6 +131,19 @@ def test_the_questions_words_choose_the_sentence_where_the_graph_finds_no_answer
     (found,) = CrossReader(lost, Words(), CARD).read(question, [passage])
     assert TEXT[slice(*found.span)] == "Its head is 42 m at full speed."
     assert found.mark is None
+
+
+def test_nothing_is_marked_in_a_sentence_that_only_the_words_chose():
+    first = Judged(
+        3.0,
+        3.0,
+        Marked(2.0, (4, 8), (0, 33)),
+        (Marked(2.0, (4, 8), (0, 33)), Marked(1.5, (46, 48), (34, 63))),
+    )
+    agreed = reading(first, [Wording((0, 33), 1.0, 0.0, defines=False)], HOW)
+    assert (agreed.span, agreed.mark) == ((0, 33), (4, 8))
+    chosen = reading(first, [Wording((34, 63), 1.0, 0.0, defines=False)], HOW)
+    assert (chosen.span, chosen.mark) == ((34, 63), None)
 
 
 def test_a_row_that_the_questions_identifier_opens_is_its_answer_whatever_the_graph_says():

@@ -31,9 +31,21 @@ def test_a_sentence_about_a_list_stays_alone(words):
 
 def test_of_a_long_list_it_is_what_fits_from_the_step_on():
     assert listed(TEXT, "1. Open", 60) == "1. Open the cock.\n\n2. Pull the choke. It has to click."
-    assert listed(TEXT, "2. Pull", 10) == "2. Pull the choke. It has to click."
+    assert listed(TEXT, "2. Pull", 40) == "2. Pull the choke. It has to click."
     assert listed(TEXT, "To start it", 35) == "To start it:\n\n1. Open the cock."
-    assert listed(TEXT, "3. Pull", 10) == START[START.index("3.") :]
+    assert listed(TEXT, "3. Pull", 90) == START[START.index("3.") :]
+
+
+def test_a_new_count_begins_a_new_list_and_the_rest_of_one_is_none():
+    again = "1. Open the cock.\n2. Press start.\n\n1. Close the cock.\n2. Leave it."
+    assert listed(again, "1. Open") == "1. Open the cock.\n2. Press start."
+    assert listed(again, "2. Leave") == "1. Close the cock.\n2. Leave it."
+    assert listed("3. Close the cock.\n4. Leave it.", "4. Leave") == "4. Leave it."
+
+
+def test_an_item_that_is_too_long_by_itself_is_not_quoted_whole():
+    text = f"1. Open it. {'It is heavy. ' * 9}\n2. Close it."
+    assert listed(text, "1. Open", 60) == "1. Open it."
 
 
 def test_a_numbered_heading_is_no_list():

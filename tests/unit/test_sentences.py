@@ -89,6 +89,7 @@ def test_only_the_first_row_without_figures_is_a_header():
         ("Thread | M12", "Weight | 20 kg", False),
         ("Impeller | IMP-7 | bronze", "Sleeve | see drawing | steel", False),
         ("Pump | P-101 | M12", "Fan | P-102 | M10", False),
+        ("Valve | V1 | V2", "Seal | S1 | S2", False),
         ("Pump | 4 kW | 6 kW", "Fan | 3 kW | 5 kW", False),
         ("HS-20 | HS-30 | HS-40", "a | b | c", False),
         ("$110 | rate", "$111 | rate", False),
