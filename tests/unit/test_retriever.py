@@ -302,3 +302,26 @@ def test_what_ends_in_a_colon_is_quoted_with_what_it_announces():
     )
     assert found.evidence is not None
     assert found.evidence.quote == "\n\n".join(page[:2])
+
+
+STEPS = "1. Open the suction valve of pump P-101.\n2. Start the motor.\n3. Wait for the gauge to rise."
+
+
+@pytest.mark.parametrize(
+    ("question", "quote"),
+    [
+        ("How do I open the suction valve of pump P-101?", STEPS),
+        ("Why is the suction valve of pump P-101 open?", STEPS.partition("\n")[0]),
+    ],
+)
+def test_a_way_is_quoted_with_all_its_steps_and_a_reason_by_its_sentence(question, quote):
+    found = Retriever(*stored(("manual", [[STEPS], [FILL]]))).retrieve(question)
+    assert found.evidence is not None
+    assert found.evidence.quote == quote
+
+
+def test_a_list_that_runs_over_to_another_page_is_not_quoted_whole(monkeypatch):
+    retriever = Retriever(*stored(("manual", [[STEPS], [FILL]])))
+    monkeypatch.setattr(retriever, "page_of", lambda _passage, at: 1 + (at > STEPS.index("3.")))
+    found = retriever.retrieve("How do I open the suction valve of pump P-101?")
+    assert found.evidence.quote == STEPS.partition("\n")[0]
