@@ -18,8 +18,8 @@ from scripts.reader_asked import UNKNOWN, Asked
 SEED: Final = 20261128
 TABLES: Final = 1500
 _MOST_ROWS: Final = 9
-_TWINS: Final = 0.35
-"""The share of questions that ask for what the table does not hold."""
+_ABSENT: Final = 0.7
+"""How often a table is asked, beside two questions that it answers, for what it does not hold."""
 
 Rng = np.random.Generator
 
@@ -230,7 +230,7 @@ def _data_sheet(rng: Rng) -> Sheet:
     asked: list[tuple[str, tuple[int, int] | None]] = []
     for at, quantity in enumerate(here[:2]):
         asked.append((_wording(quantity, thing, rng), (at, 1)))
-    if rng.random() < 2 * _TWINS:
+    if rng.random() < _ABSENT:
         words = {word for quantity in here for word in quantity.name.split()}
         near = [quantity for quantity in absent if words & set(quantity.name.split())] or absent
         asked.append((_wording(near[0], thing, rng), None))
@@ -249,7 +249,7 @@ def _comparison(rng: Rng) -> Sheet:
     for at in range(2):
         column = int(rng.integers(len(shown)))
         asked.append((_wording(shown[column], here[at], rng), (at, column + 1)))
-    if rng.random() < 2 * _TWINS:
+    if rng.random() < _ABSENT:
         other = rng.random() < 0.5 and missing not in here
         pair = (shown[0], missing) if other else (absent, here[0])
         asked.append((_wording(*pair, rng), None))
@@ -281,7 +281,7 @@ def _codes(rng: Rng) -> Sheet:
         (f"what helps when there is {faults[0]}?", (0, 2)),
     )
     asked: list[tuple[str, tuple[int, int] | None]] = [ways[int(at)] for at in rng.permutation(len(ways))[:2]]
-    if rng.random() < 2 * _TWINS:
+    if rng.random() < _ABSENT:
         unknown = (f"what does {codes[-1]} mean?", f"which code stands for {faults[-1]}?")
         asked.append((unknown[int(rng.integers(2))], None))
     return _shuffled(f"{thing} alarms".capitalize(), ("Code", "Meaning", "Remedy"), rows[:count], asked, rng)
@@ -317,7 +317,7 @@ def _schedule(rng: Rng) -> Sheet:
     for at in range(2):
         question, column = ask(at)
         asked.append((question, (at, column)))
-    if rng.random() < 2 * _TWINS:
+    if rng.random() < _ABSENT:
         asked.append((ask(count)[0], None))
     return _shuffled("Maintenance schedule", ("Task", "Interval", "Responsible"), rows, asked, rng)
 

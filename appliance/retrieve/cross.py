@@ -198,7 +198,7 @@ def reading(judged: Judged, worded: Sequence[Wording], how: models.Calibration) 
         key=lambda marked: -(marked.margin / how.margin_temperature + said.get(marked.sentence, 0.0)),
     )
     sure = best.margin / how.margin_temperature >= DOUBT
-    # What has an identifier of the question for its key is its answer: the graph was trained on prose.
+    # What has an identifier of the question for its key is its answer, whatever the graph makes of it.
     least = _SURE if any(each.defines for each in worded) else 0.0
     relevance = _chance(judged.relevance / how.relevance_temperature)
     answerable = _chance(judged.answerable / how.answerable_temperature)

@@ -209,6 +209,8 @@ class Retriever:
     def _whole_list(self, passage: Passage, sentence: Span) -> Span:
         """Return the list around a sentence, if it is all on the page of the sentence: there it is cited."""
         start, end = whole_list(passage.text, sentence, _LIST)
+        if (start, end) == sentence:
+            return sentence  # mostly; the pages are asked of the store
         pages = {self.page_of(passage, at) for at in (start, sentence[0], end - 1)}
         return (start, end) if len(pages) == 1 else sentence
 
