@@ -23,7 +23,8 @@ from scripts.gguf import Model, Tensor
 from scripts.hf import BadCheckpoint, Json, Stored
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_NAME = re.compile(r"base_model\.model\.(?:.*\.)?layers\.(\d+)\.([a-z_.]+)\.lora_([AB])\.weight")
+_NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
+_MODULE = re.compile(r"(?:.*\.)?layers\.(\d+)\.([a-z_.]+)")
 # Each changes what is computed in a way that A and B alone do not tell.
 _REFUSED = (
     "use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "modules_to_save", "layer_replication",
@@ -143,15 +144,22 @@ def _count(base: Model, key: str) -> int:
         raise BadCheckpoint(f"The model for the adapter has no {key}.") from None
 
 
+def gguf_name(module: str, family: Family) -> str | None:
+    """Return the GGUF name of the weight of a module of a layer, None where it has none."""
+    parts = _MODULE.fullmatch(module)
+    place = family.layer.get(f"{parts[2]}.weight") if parts else None
+    return f"blk.{int(parts[1])}.{place[0]}" if parts and place else None
+
+
 def _modules(stored: Mapping[str, Stored], family: Family) -> dict[str, dict[str, Stored]]:
     """Return the two sides, A and B, of every module by its GGUF name."""
     found = dict[str, dict[str, Stored]]()
     for name, each in stored.items():
         parts = _NAME.fullmatch(name)
-        place = family.layer.get(f"{parts[2]}.weight") if parts else None
-        if parts is None or place is None:
+        weight = gguf_name(parts[1], family) if parts else None
+        if parts is None or weight is None:
             raise BadCheckpoint(f"The adapter's tensor {name} has no place in this family.")
-        found.setdefault(f"blk.{int(parts[1])}.{place[0]}", {})[parts[3]] = each
+        found.setdefault(weight, {})[parts[2]] = each
     if not found:
         raise BadCheckpoint("The adapter changes nothing.")
     return found

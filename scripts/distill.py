@@ -1,7 +1,7 @@
 """A teacher, a student cut from it, examples -> an adapter that teaches it, in a fixed time, resumable.
 
     python -m scripts.distill --teacher FOLDER_OR_GGUF --student FOLDER --examples .cache/generator \
-        --work .cache/small --minutes 60 --workers 4 [--until 0.6 | --grid]
+        --work .cache/small --minutes 60 --workers 4 [--until 0.6 | --grid FILE]
 
 The student (scripts/cut.py) learns three things at once: on the answers' tokens what the teacher expects
 (KL divergence at a temperature: Hinton et al. 2015) and what is right (cross-entropy); at every token, to
@@ -139,7 +139,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=64)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--until", type=float, default=1.0, help="stop at this share of the minutes")
-    parser.add_argument("--grid", action="store_true", help="train for the 4-bit file")
+    parser.add_argument(
+        "--grid", type=Path, help="train for the 4-bit file; what scripts/importance.py wrote"
+    )
     options = parser.parse_args()
     out = options.work / "adapter"
     options.work.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,9 @@
 
 An error in a weight costs in proportion to the square of what it is multiplied with. So llama.cpp runs the
 model over the text, and at every product with a weight matrix the squares of the input are added up: mean
-squares by column, shape (width,), under the matrix's name. TEXT is any UTF-8 file; a hundred windows are
-plenty. Take text that is not measured on afterwards. Source: what llama.cpp's tools/imatrix does.
+squares by column, shape (width,), under the matrix's name. TEXT is any UTF-8 file, or the .jsonl of
+scripts/corpus.py; a hundred windows are plenty. Take text that is not measured on afterwards. Source: what
+llama.cpp's tools/imatrix does.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def quantize(model: Model, *, threads: int, plan: Plan = SHIPPED) -> Model:
         UsageError: a tensor cannot be read, or holds what no type can.
     """
     with ThreadPoolExecutor(threads) as pool:
-        tensors = tuple(pool.map(lambda tensor: _quantized(tensor, plan), model.tensors))
+        tensors = tuple(pool.map(lambda tensor: quantized(tensor, plan), model.tensors))
     pairs = dict(_kept(model.pairs))
     pairs["general.file_type"] = gguf.number(OURS[plan.matrices])
     return Model(pairs, tensors)
@@ -87,7 +87,12 @@ def _kept(pairs: Mapping[str, bytes]) -> dict[str, bytes]:
     return {key: value for key, value in pairs.items() if key not in _DROPPED}
 
 
-def _quantized(tensor: Tensor, plan: Plan) -> Tensor:
+def quantized(tensor: Tensor, plan: Plan) -> Tensor:
+    """Return the tensor as `plan` says; one whose rows are no whole blocks is left as it is.
+
+    Raises:
+        UsageError: it cannot be read, or holds what no type can.
+    """
     kind = plan.kind(tensor.name)
     if len(tensor.shape) < 2 or tensor.shape[0] % BLOCK or tensor.kind == kind:
         return tensor
@@ -121,8 +126,8 @@ def _packed(weights: Float, kind: int, *, at: int, plan: Plan, importance: Float
     return FOUR_BITS[kind](weights, scale=plan.scale, importance=importance)
 
 
-def read_importance(path: Path, model: Model) -> dict[str, Float]:
-    """Read what scripts/importance.py wrote, and hold it against the model.
+def read_importance(path: Path, widths: Mapping[str, int]) -> dict[str, Float]:
+    """Read what scripts/importance.py wrote, and hold it against the model, its columns by matrix.
 
     Raises:
         UsageError: it is no such file, or of another model.
@@ -131,7 +136,6 @@ def read_importance(path: Path, model: Model) -> dict[str, Float]:
         found = {name: np.ascontiguousarray(values, np.float32) for name, values in load_file(path).items()}
     except (OSError, SafetensorError, ValueError) as error:
         raise UsageError(f"{path.name} is no importance matrix: {error}", hint=SAFE) from error
-    widths = {tensor.name: tensor.shape[0] for tensor in model.tensors}
     for name, values in found.items():
         if values.shape != (widths.get(name),) or not np.isfinite(values).all() or (values < 0).any():
             raise UsageError(
@@ -197,7 +201,8 @@ def make(source: Path, folder: Path, order: Order, *, threads: int) -> bytes:
         raise UsageError(f"There is no folder {folder} to write to.", hint=SAFE)
     model = gguf.read(source)
     check(order, model)
-    importance = read_importance(order.importance, model) if order.importance else {}
+    widths = {tensor.name: tensor.shape[0] for tensor in model.tensors}
+    importance = read_importance(order.importance, widths) if order.importance else {}
     if order.ours:
         return gguf.serialize(quantize(model, threads=threads, plan=_plan(order, importance)))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".quantize-") as scratch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -69,15 +70,20 @@ def opened(path: Path, *, callback: Any = None, context: int = WINDOW) -> Iterat
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:
-    """Return the texts of the files.
+    """Return the texts of the files; of examples (.jsonl of scripts/corpus.py), prompts with their answers.
 
     Raises:
-        UsageError: one is not there or no UTF-8.
+        UsageError: one is not there, no UTF-8, or no examples.
     """
     try:
-        return [path.read_text("utf-8") for path in paths]
-    except (OSError, UnicodeDecodeError) as error:
+        return [_examples(path) if path.suffix == ".jsonl" else path.read_text("utf-8") for path in paths]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"A text cannot be read: {error}", hint="Nothing was written.") from error
+
+
+def _examples(path: Path) -> str:
+    rows = map(json.loads, path.read_text("utf-8").splitlines())
+    return "\n\n".join(f"{row['prompt']} {row['answer']}" for row in rows)
 
 
 def windows(model: Opened, text: str, *, most: int) -> list[list[int]]:

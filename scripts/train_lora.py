@@ -7,10 +7,10 @@ alone, and only for those are logits computed. Batches are of one length, more o
 left. Stopped and started again it goes on from its last checkpoint. Progress is JSON, one line a round; so is
 the last line. The adapter of the best judged round is written in PEFT's format.
 
-With `--grid` it trains for the 4-bit file: every few rounds base and adapter together are rounded to the
-shipped grid (scripts/quantize.py), and the base takes over what the rounding changed. Between two such
-moments the adapter learns to make good for it; the gradient is that of the unrounded weights
-(straight-through: Bengio et al. 2013).
+With `--grid FILE` it trains for the 4-bit file: every few rounds base and adapter together are rounded to the
+shipped grid, as scripts/quantize.py will with the same importance (scripts/importance.py), and the base takes
+over what the rounding changed. Between two such moments the adapter learns to make good for it; the gradient
+is that of the unrounded weights (straight-through: Bengio et al. 2013).
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ import argparse
 import json
 import os
 import resource
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
-from scripts import blocks, gguf
+from appliance.errors import ApplianceError, UsageError
+from scripts import adapter, families, floats, gguf, quantize
 from scripts.examples import JUDGE_EVERY, SEED, Learner, answered, foretell, load_model, save_whole
 from scripts.replicas import Replica, train
 
@@ -38,37 +40,51 @@ PEAK: Final = 8e-4
 """Ten times what full training takes (Schulman et al. 2025, "LoRA without regret")."""
 GRID_EVERY: Final = 9
 """Rounds between two roundings to the grid: each takes 12 s of one core."""
-STEP: Final = 4096
-"""Blocks rounded at a time: their arrays stay in the second-level cache."""
 LAYERS: Final = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 class Grid:
     """The 4-bit grid under a model's adapted layers."""
 
-    def __init__(self, model: Any) -> None:
-        self._layers = [each for each in model.modules() if isinstance(each, LoraLayer)]
-        self._exact = [each.base_layer.weight.detach().float() for each in self._layers]
+    def __init__(self, model: Any, importance: Path) -> None:
+        """Take the model that peft wrapped.
+
+        Raises:
+            UsageError: the importance is not this model's.
+        """
+        family = families.FAMILIES[type(model.base_model.model).__name__]
+        self._layers = {
+            str(adapter.gguf_name(name, family)): each
+            for name, each in model.named_modules()
+            if isinstance(each, LoraLayer)
+        }
+        self._exact = {name: each.base_layer.weight.detach().float() for name, each in self._layers.items()}
+        self._plan = replace(quantize.SHIPPED, importance=_importance(importance, self._exact))
 
     def settle(self) -> None:
         """Make every layer compute what it would in the 4-bit file made now: base := grid(W + BA) - BA."""
-        for layer, exact in zip(self._layers, self._exact, strict=True):
+        for name, layer in self._layers.items():
             learnt = layer.get_delta_weight("default").detach().float()
-            layer.base_layer.weight.data.copy_(rounded(exact + learnt) - learnt)
+            layer.base_layer.weight.data.copy_(rounded(self._exact[name] + learnt, name, self._plan) - learnt)
 
 
-def rounded(weight: Tensor) -> Tensor:
-    """Return the weights (out, in) as the file's 4-bit blocks of 32 along a row hold them."""
-    if weight.shape[1] % blocks.BLOCK:
-        return weight  # and so does the quantizer leave it
-    parts = weight.numpy().reshape(-1, blocks.BLOCK)
-    held = [_held(parts[at : at + STEP].T) for at in range(0, len(parts), STEP)]
-    return torch.from_numpy(np.concatenate(held)).view_as(weight)
+def _importance(path: Path, weights: Mapping[str, Tensor]) -> dict[str, floats.Float]:
+    """Read the importance of the columns of these weights; that of word table and output may be there too."""
+    widths = {name: weight.shape[1] for name, weight in weights.items()}
+    hidden = widths["blk.0.attn_q.weight"]
+    found = quantize.read_importance(path, widths | {gguf.EMBEDDING: hidden, gguf.OUTPUT: hidden})
+    if missing := widths.keys() - found.keys():
+        raise UsageError(
+            f"{path.name} says nothing of {min(missing)}.",
+            hint="Nothing was trained. Make it from the float model: python -m scripts.importance.",
+        )
+    return found
 
 
-def _held(part: blocks.Float) -> blocks.Float:
-    raw = blocks.iq4_nl(np.ascontiguousarray(part)).reshape(-1)
-    return blocks.to_float(gguf.Tensor("", (), gguf.IQ4_NL, raw.tobytes())).T
+def rounded(weight: Tensor, name: str, plan: quantize.Plan) -> Tensor:
+    """Return the weights (out, in) of a matrix as the file made by `plan` holds them."""
+    exact = floats.tensor(name, weight.numpy(), gguf.F32)
+    return torch.from_numpy(floats.unpack(quantize.quantized(exact, plan)))
 
 
 class Adapted(Learner):
@@ -81,7 +97,7 @@ class Adapted(Learner):
         super().__init__(model, model.base_model.model, job.examples)
         trained = [each for each in model.parameters() if each.requires_grad]
         self.replica = Replica([{"params": trained}], peak=PEAK, decay=0.0, taken=taken)
-        self._grid = Grid(model) if job.grid else None
+        self._grid = Grid(model, job.grid) if job.grid else None
         self._rounds = 0
         self._out = job.out
 
@@ -106,12 +122,15 @@ class Adapted(Learner):
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker loads: the model, the folder of the examples, and where the adapter goes."""
+    """What a worker loads: the model, the folder of the examples, and where the adapter goes.
+
+    `grid` is the importance of the columns, where it is trained for the 4-bit file.
+    """
 
     model: Path
     examples: Path
     out: Path
-    grid: bool
+    grid: Path | None
 
     @property
     def sources(self) -> tuple[Path, ...]:
@@ -129,7 +148,7 @@ class Job:
         return Adapted(self, taken)
 
 
-def main() -> None:
+def main() -> int:
     """Train, or go on training."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -140,21 +159,27 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=64)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--until", type=float, default=1.0, help="stop at this share of the minutes")
-    parser.add_argument("--grid", action="store_true", help="train for the 4-bit file")
+    parser.add_argument(
+        "--grid", type=Path, help="train for the 4-bit file; what scripts/importance.py wrote"
+    )
     options = parser.parse_args()
     out = options.out or options.work / "adapter"
-    job = Job(options.model, options.work, out, options.grid)
-    last = train(
-        job,
-        options.work,
-        minutes=options.minutes,
-        workers=options.workers,
-        judge_every=JUDGE_EVERY,
-        until=options.until,
-    )
+    try:
+        last = train(
+            Job(options.model, options.work, out, options.grid),
+            options.work,
+            minutes=options.minutes,
+            workers=options.workers,
+            judge_every=JUDGE_EVERY,
+            until=options.until,
+        )
+    except ApplianceError as error:
+        print(f"{error.message} {error.hint}", file=sys.stderr)
+        return error.exit_code
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(json.dumps({"adapter": str(out), "peak_mb_a_worker": round(peak), **last}))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

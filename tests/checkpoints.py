@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from appliance.generate.llm import llama
-from scripts import convert
+from scripts import convert, gguf, to_gguf
 
 HERE = Path(__file__).parent / "vectors" / "checkpoints"
 NAMES = ("llama", "smollm", "smollm3", "qwen2", "qwen3", "gemma2", "gemma3", "phi3")
@@ -27,6 +27,28 @@ def expected_tokens(name):
     found = expected(name)
     ends = np.cumsum(found["nasty.lengths"])
     return [row.tolist() for row in np.split(found["nasty.tokens"], ends[:-1])]
+
+
+def a_llama(*, layers=2):
+    """Return a random model of whole blocks of weights, of torch's, which only the training has."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=488, hidden_size=32, intermediate_size=64, num_hidden_layers=layers, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=True, initializer_range=0.3,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+def an_importance(folder, target):
+    """Write a made-up importance of a checkpoint's columns, as scripts/importance.py writes one."""
+    draw = np.random.default_rng(3)
+    matrices = [each for each in to_gguf.from_folder(folder, gguf.F32)[0].tensors if len(each.shape) > 1]
+    rows = {each.name: draw.lognormal(sigma=2, size=each.shape[0]).astype(np.float32) for each in matrices}
+    save_file(rows, target)
+    return target
 
 
 @contextmanager

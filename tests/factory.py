@@ -27,6 +27,8 @@ from tests.unit.test_headers import gguf
 Options = argparse.Namespace
 RANK = 64
 """Bytes of a made-up model, before what it learned."""
+FLOAT = 4096
+"""More of them where it was not trained for the 4-bit file."""
 
 
 def corpus(options: Options) -> None:
@@ -50,8 +52,13 @@ def train_lora(options: Options) -> None:
     if minutes < options.minutes * options.until:
         minutes = options.minutes * options.until
         state.write_text(json.dumps([learned, minutes]))
-        made = {"learned": learned + minutes, "base": options.model.read_text(), "grid": options.grid}
+        made = {"learned": learned + minutes, "base": options.model.read_text(), "grid": known_grid(options)}
         (out / "adapter_model.safetensors").write_text(json.dumps(made))
+
+
+def known_grid(options: Options) -> bool:
+    """Tell whether it trains for the 4-bit file, for which there has to be an importance."""
+    return options.grid is not None and options.grid.exists()
 
 
 def keep_adapter(options: Options) -> None:
@@ -84,7 +91,7 @@ def distill(options: Options) -> None:
     made.mkdir(exist_ok=True)
     base = (options.student / "config.json").read_text()
     (made / "adapter_model.safetensors").write_text(
-        json.dumps({"learned": 1, "base": base, "grid": options.grid})
+        json.dumps({"learned": 1, "base": base, "grid": known_grid(options)})
     )
 
 
@@ -98,12 +105,23 @@ def convert(options: Options) -> None:
         merged.write_text((adapter / "config.json").read_text())
         return
     made = json.loads((adapter / "adapter_model.safetensors").read_text())
-    assert (made["base"], made["grid"]) == (options.base.read_text(), True)
-    merged.write_bytes(gguf(data=RANK + int(made["learned"]) + len(made["base"])))
+    assert made["base"] == options.base.read_text()
+    extra = 0 if made["grid"] else FLOAT
+    merged.write_bytes(gguf(data=RANK + extra + int(made["learned"]) + len(made["base"])))
+
+
+def importance(options: Options) -> None:
+    """Take float weights alone, from their training's text."""
+    model, target, text = options.positional
+    assert model.stat().st_size > FLOAT
+    assert text.name == "train.jsonl"
+    target.write_text("importance")
 
 
 def quantize(options: Options) -> None:
     source, target = options.positional
+    assert source.stat().st_size < FLOAT
+    assert options.importance.read_text() == "importance"
     target.write_bytes(source.read_bytes())
 
 
@@ -135,6 +153,7 @@ FAKES: dict[str, Callable[[Options], None]] = {
         distilled,
         keep_adapter,
         convert,
+        importance,
         quantize,
         answers,
         trial,
@@ -155,15 +174,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for option in (
         "--data", "--feedback", "--model", "--work", "--out", "--card", "--set", "--layers", "--teacher",
-        "--student",
-        "--examples", "--base",
+        "--student", "--examples", "--base", "--grid", "--importance",
     ):  # fmt: skip
         parser.add_argument(option, type=Path)
     for option in ("--kind", "--type", "--keep"):
         parser.add_argument(option)
     for option, default in (("--until", 1.0), ("--minutes", 64), ("--workers", 1)):
         parser.add_argument(option, type=float, default=default)
-    parser.add_argument("--grid", action="store_true")
     parser.add_argument("positional", nargs="*", type=Path)
     FAKES[name](parser.parse_args(words))
 

@@ -2,7 +2,7 @@
 # Train the generator on the CPU: scripts/runs/generator.sh DATA [MINUTES]. It can be stopped and run again: the
 # training goes on from its last checkpoint, and a larger MINUTES trains one on whose time was up (not one that no
 # longer got better). The first part of the time trains in float, the rest for the 4-bit file, from the best float
-# weights; then adapter and base become that file. Its hash belongs on a card.
+# weights and with the importance of their columns; then adapter and base become that file. Its hash belongs on a card.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${1:?"usage: scripts/runs/generator.sh DATA [MINUTES]"}
@@ -24,11 +24,15 @@ lora() {
   nice -n 10 "$train/bin/python" -m scripts.train_lora \
     --model "$base" --work "$work" --minutes "$minutes" --workers "$workers" "$@"
 }
+python=.venv/bin/python name=smollm2-135m-cited importance=$work/importance.safetensors
 lora --until 0.6
-lora --grid
-python=.venv/bin/python name=smollm2-135m-cited
+if [ ! -e "$importance" ]; then  # of the float weights; later the adapter is another
+  "$python" -m scripts.convert "$work/adapter" "$work/merged.gguf" --kind merged --base "$base" --type f16
+  "$python" -m scripts.importance "$work/merged.gguf" "$importance" "$work/train.jsonl"
+fi
+lora --grid "$importance"
 "$python" -m scripts.keep_adapter "$work/adapter" "$work/$name" --base SmolLM2-135M-Instruct
 "$python" -m scripts.convert "$work/$name" "$work/merged.gguf" --kind merged --base "$base" --type f16
-"$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf"
+"$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf" --importance "$importance"
 model=$(sha256sum "$work/model.gguf")  # each model has answers of its own
 "$python" -m scripts.answers --data "$data" --model "$work/model.gguf" --out "$work/answers-${model:0:12}.jsonl"

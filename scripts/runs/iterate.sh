@@ -23,6 +23,7 @@ sets=${SETS:-.cache/frozen}                  # of scripts/questions.py: those of
 frozen=${FROZEN:-models/gate/frozen.toml}
 board=${LEADERBOARD:-models/gate/leaderboard.jsonl}
 adapter=$work/adapter/adapter_model.safetensors
+importance=$work/importance.safetensors
 
 step() { echo "==> $*" >&2; }
 need() { [ -e "$1" ] || { step "there is no $1: $2"; exit 2; }; }
@@ -48,11 +49,18 @@ stage() {
   touch "$stamp"
 }
 
-# First in float, then for the 4-bit file. Where `stage` removed the adapter, the checkpoint is of another corpus
-# or base.
+# First in float, then for the 4-bit file, with the importance of the float weights' columns. Where `stage` removed
+# the adapter, the checkpoint is of another corpus or base.
 train() {
-  [ -e "$adapter" ] || rm -f "$work/corpus/checkpoint.safetensors" "$work/corpus/train.log"
-  lora --until 0.6 && lora --grid
+  [ -e "$adapter" ] || rm -f "$work/corpus/checkpoint.safetensors" "$work/corpus/train.log" "$importance"
+  lora --until 0.6 || return
+  [ -e "$importance" ] || {
+    merge && "$python" -m scripts.importance "$work/merged.gguf" "$importance" "$work/corpus/train.jsonl" || return
+  }
+  lora --grid "$importance"
+}
+merge() {
+  "$python" -m scripts.convert "$work/adapter" "$work/merged.gguf" --kind merged --base "$base" --type f16
 }
 lora() { "$trainer" -m scripts.train_lora --model "$base" --work "$work/corpus" --out "$work/adapter" "$@"; }
 
@@ -82,9 +90,9 @@ stage corpus "$work/corpus/card.json" "$feedback" "$data" "$default/model.gguf" 
 stage training "$adapter" "$work/corpus/card.json" "$base" -- \
   train
 stage merging "$work/merged.gguf" "$adapter" "$base" -- \
-  "$python" -m scripts.convert "$work/adapter" "$work/merged.gguf" --kind merged --base "$base" --type f16
-stage quantizing "$work/model.gguf" "$work/merged.gguf" -- \
-  "$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf" --type iq4_nl
+  merge
+stage quantizing "$work/model.gguf" "$work/merged.gguf" "$importance" -- \
+  "$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf" --importance "$importance"
 
 candidates=() defaults=()
 for name in $names; do

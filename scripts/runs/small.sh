@@ -15,7 +15,7 @@ usage="usage: scripts/runs/small.sh DATA [MINUTES] [TEACHER.gguf]"
 data=${1:?"$usage"} minutes=${2:-64} large=${3:-}
 python=.venv/bin/python trainer=.cache/train/bin/python
 source=.cache/models/cited corpus=.cache/generator work=.cache/small keep=16 examples=$corpus
-teacher=$work/teacher
+teacher=$work/teacher importance=$work/importance.safetensors
 
 for needed in "$source/merged.gguf" "$source/model.gguf" "$corpus/dev.safetensors" "$trainer"; do
   [ -e "$needed" ] || { echo "there is no $needed: run make models, scripts/runs/generator.sh DATA" >&2; exit 2; }
@@ -40,20 +40,25 @@ if newer "$work/layers.json" "$teacher/config.json"; then
     --model "$teacher" --examples "$corpus" --keep "$keep" --out "$work/layers.json"
 fi
 if newer "$work/cut/config.json" "$work/layers.json"; then
-  rm -f "$work/checkpoint.safetensors" "$work/train.log"  # of another student
+  rm -f "$work/checkpoint.safetensors" "$work/train.log" "$importance"  # of another student
   "$python" -m scripts.cut "$teacher" "$work/cut" --layers "$work/layers.json"
 fi
 distill() {
   nice -n 10 "$trainer" -m scripts.distill --teacher "$teacher" --student "$work/cut" \
     --examples "$examples" --work "$work" --minutes "$minutes" --workers "$workers" "$@"
 }
+merge() { "$python" -m scripts.convert "$1" "$work/merged.gguf" --kind merged --base "$work/cut.gguf" --type f16; }
 distill --until 0.6
-distill --grid
+"$python" -m scripts.convert "$work/cut" "$work/cut.gguf" --kind generator --type f16
+if [ ! -e "$importance" ]; then  # of the float weights; later the adapter is another
+  merge "$work/adapter"
+  "$python" -m scripts.importance "$work/merged.gguf" "$importance" "$corpus/train.jsonl"
+fi
+distill --grid "$importance"
 unset OMP_NUM_THREADS
 "$python" -m scripts.keep_adapter "$work/adapter" "$work/kept" --base "$(basename "$source") cut to $keep layers"
-"$python" -m scripts.convert "$work/cut" "$work/cut.gguf" --kind generator --type f16
-"$python" -m scripts.convert "$work/kept" "$work/merged.gguf" --kind merged --base "$work/cut.gguf" --type f16
-"$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf"
+merge "$work/kept"
+"$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf" --importance "$importance"
 "$python" -m scripts.distilled "$source/model.gguf" "$work/model.gguf" --examples "$corpus"
 model=$(sha256sum "$work/model.gguf")  # each model has answers of its own
 "$python" -m scripts.answers --data "$data" --model "$work/model.gguf" --out "$work/answers-${model:0:12}.jsonl"

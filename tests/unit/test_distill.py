@@ -12,11 +12,11 @@ from safetensors.numpy import load_file, save_file
 torch = pytest.importorskip("torch", reason="needs the training extra: requirements/train.in")
 pytest.importorskip("transformers", reason="needs the training extra: requirements/train.in")
 
-from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402 - it needs torch
+from transformers import LlamaForCausalLM  # noqa: E402 - it needs torch
 
 from appliance.errors import UsageError  # noqa: E402
 from scripts import adapter, blocks, cut, distill, examples, gguf, layers, to_gguf  # noqa: E402
-from tests.checkpoints import HERE  # noqa: E402
+from tests.checkpoints import HERE, a_llama, an_importance  # noqa: E402
 
 EXAMPLES, LAYERS = 40, 5
 
@@ -39,12 +39,7 @@ def work(tmp_path: Path) -> Path:
 @pytest.fixture
 def teacher(tmp_path: Path) -> Path:
     """A random model of five layers, of which layer 2 does nothing, in a folder with a tokenizer."""
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=488, hidden_size=32, intermediate_size=64, num_hidden_layers=LAYERS, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=True, initializer_range=0.3,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
+    model = a_llama(layers=LAYERS)
     for name in ("self_attn.o_proj", "mlp.down_proj"):
         model.model.layers[2].get_submodule(name).weight.data.zero_()
     folder = tmp_path / "teacher"
@@ -162,7 +157,7 @@ def test_the_student_nears_its_teacher_by_an_adapter(work: Path, teacher: Path, 
     cut.cut(teacher, tmp_path / "cut", [0, 1, 2, 4])
     spoken(teacher, work)
     torch.set_num_threads(1)
-    job = distill.Job(tmp_path / "cut", work, tmp_path / "adapter", grid=False, teacher=teacher)
+    job = distill.Job(tmp_path / "cut", work, tmp_path / "adapter", grid=None, teacher=teacher)
     taught = distill.Taught(job, 0)
     batch = list(range(16))
     steps = [taught.step(batch, 1.0) for _ in range(60)]
@@ -198,7 +193,8 @@ def test_the_command_goes_on_under_the_grid_and_with_no_other_student(
     told = ["distill", *map(str, given), "--workers", "1", "--minutes", "0.2"]
     monkeypatch.setattr("sys.argv", [*told, "--until", "0.5"])
     assert distill.main() == 0
-    monkeypatch.setattr("sys.argv", [*told, "--grid"])
+    importance = an_importance(tmp_path / "cut", tmp_path / "importance.safetensors")
+    monkeypatch.setattr("sys.argv", [*told, "--grid", str(importance)])
     assert distill.main() == 0
     last = json.loads((tmp_path / "small" / "train.log").read_text().splitlines()[-1])
     assert last["share"] == 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from appliance.errors import UsageError
 from scripts import gguf, importance, quantize, readings
 from tests import tiny_llama
 
@@ -75,7 +76,20 @@ def test_the_file_is_one_that_quantize_takes(run, path):
     assert code == 0
     assert json.loads(said.out)["matrices"] == 8
     assert len(load_file(target)) == 8
-    assert quantize.read_importance(target, gguf.read(path)).keys() == load_file(target).keys()
+    widths = {tensor.name: tensor.shape[0] for tensor in gguf.read(path).tensors}
+    assert quantize.read_importance(target, widths).keys() == load_file(target).keys()
+
+
+def test_of_examples_the_prompts_and_answers_are_read(tmp_path):
+    rows = [{"prompt": "Question: how many?\nAnswer:", "answer": f"{n} [1]", "other": 0} for n in (3, 4)]
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    asked = "Question: how many?\nAnswer: "
+    assert readings.read_texts([path]) == [f"{asked}3 [1]\n\n{asked}4 [1]"]
+    for broken in ('{"prompt": 1}\n', "[]\n", "no JSON\n"):
+        path.write_text(broken)
+        with pytest.raises(UsageError, match="cannot be read"):
+            readings.read_texts([path])
 
 
 def test_too_little_text_no_text_and_no_model_are_refused(run, tmp_path):

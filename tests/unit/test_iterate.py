@@ -15,7 +15,8 @@ from tests.samples import an_answer
 from tests.trials import ABSENT, KNOWN
 from tests.workshop import SECRET, Workshop
 
-STAGES = ["corpus", "train_lora", "train_lora", "convert", "quantize", "trial", "trial", "trial", "trial"]
+TRAINED = ["train_lora", "convert", "importance", "train_lora"]
+STAGES = ["corpus", *TRAINED, "convert", "quantize", "trial", "trial", "trial", "trial"]
 DONE = 8
 """One stage trains twice: in float, then for the 4-bit file."""
 

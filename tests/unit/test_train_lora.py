@@ -12,7 +12,9 @@ from safetensors.numpy import load_file, save_file
 torch = pytest.importorskip("torch", reason="needs the training extra: requirements/train.in")
 pytest.importorskip("peft", reason="needs the training extra: requirements/train.in")
 
-from scripts import blocks, examples, gguf, train_lora  # noqa: E402 - they need torch
+from appliance.errors import UsageError  # noqa: E402
+from scripts import examples, floats, gguf, quantize, to_gguf, train_lora  # noqa: E402 - they need torch
+from tests.checkpoints import a_llama, an_importance  # noqa: E402
 
 MODEL = Path(__file__).parents[1] / "vectors" / "checkpoints" / "smollm"
 EXAMPLES = 60
@@ -36,7 +38,7 @@ def work(tmp_path: Path) -> Path:
 def trained(work: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> list[dict[str, float]]:
     given = ["train", "--model", str(MODEL), "--work", str(work), "--workers", "1", *more]
     monkeypatch.setattr("sys.argv", given)
-    train_lora.main()
+    assert train_lora.main() == 0
     return [json.loads(line) for line in (work / "train.log").read_text().splitlines()]
 
 
@@ -44,7 +46,8 @@ def trained(work: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> list[dic
 def test_it_learns_stops_and_goes_on_under_the_grid(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = trained(work, monkeypatch, "--minutes", "0.8", "--until", "0.5")
     assert first[-1]["share"] >= 0.5
-    again = trained(work, monkeypatch, "--minutes", "0.8", "--grid")
+    importance = an_importance(MODEL, work / "importance.safetensors")
+    again = trained(work, monkeypatch, "--minutes", "0.8", "--grid", str(importance))
     assert len(again) > len(first)
     assert again[-1]["dev_loss"] < 0.5
     assert again[-1]["dev_exact"] == 1
@@ -63,12 +66,44 @@ def test_what_is_foretold_are_the_answers_tokens(work: Path) -> None:
     assert batch.tokens[batch.rows, batch.places + 1].tolist() == batch.wanted.tolist()
 
 
-def test_rounding_is_what_the_file_holds() -> None:
-    weight = torch.randn(6, 64)
-    column = np.ascontiguousarray(weight.numpy().reshape(-1, 32).T)
-    tensor = gguf.Tensor("", (64, 6), gguf.IQ4_NL, blocks.iq4_nl(column).tobytes())
-    held = blocks.to_float(tensor).T.reshape(6, 64)
-    assert np.array_equal(train_lora.rounded(weight).numpy(), held)
-    assert train_lora.rounded(weight[:, :48]) is not weight
-    assert torch.equal(train_lora.rounded(weight[:, :48]), weight[:, :48])
-    assert 0 < float((train_lora.rounded(weight) - weight).norm() / weight.norm()) < 0.12
+@pytest.mark.filterwarnings("ignore")
+def test_under_the_grid_a_layer_computes_what_the_file_made_with_the_same_importance_holds(
+    work: Path,
+) -> None:
+    wide = work / "wide"  # rows of whole blocks, of weights that bfloat16 holds
+    a_llama().to(torch.bfloat16).float().save_pretrained(wide)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (wide / name).write_bytes((MODEL / name).read_bytes())
+    importance = an_importance(wide, work / "importance.safetensors")
+    trainee = train_lora.Adapted(train_lora.Job(wide, work, work / "adapter", grid=importance), 0)
+    layer = trainee.model.base_model.model.model.layers[1].mlp.down_proj
+    exact = layer.base_layer.weight.detach().float().numpy()
+    trainee.settle(judged=True)
+    held = layer.base_layer.weight.detach().float().numpy()
+    source, _ = to_gguf.from_folder(wide, gguf.F32)
+    found = {}
+    for plan in (quantize.SHIPPED, quantize.Plan(importance=load_file(importance))):
+        made = quantize.quantize(source, threads=1, plan=plan)
+        tensor = next(each for each in made.tensors if each.name == "blk.1.ffn_down.weight")
+        found[bool(plan.importance)] = floats.unpack(tensor)
+    scale = np.abs(exact).max()
+    assert np.abs(held - found[True]).max() < 0.01 * scale  # bfloat16
+    assert np.abs(held - found[False]).max() > 0.05 * scale
+
+
+def test_rows_that_are_no_whole_blocks_stay_as_they_are() -> None:
+    weight = torch.randn(6, 48)
+    assert torch.equal(train_lora.rounded(weight, "blk.0.attn_q.weight", quantize.SHIPPED), weight)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_importance_that_lacks_a_matrix_is_refused(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    importance = an_importance(MODEL, work / "importance.safetensors")
+    known = load_file(importance)
+    save_file({name: known[name] for name in known if name != "blk.1.ffn_up.weight"}, importance)
+    given = ["train", "--model", str(MODEL), "--work", str(work), "--grid", str(importance)]
+    monkeypatch.setattr("sys.argv", given)
+    assert train_lora.main() == UsageError("").exit_code
+    assert "says nothing of blk.1.ffn_up.weight" in capsys.readouterr().err
