@@ -44,6 +44,13 @@ _SEVERAL = (
     r"\bwhat\s+(?:is|comes)\s+(?:included|in|inside|with)\b|\bwhat\s+causes\b",
     rf"{_IT_IS}(?:process|procedure|steps|advantages?){_OF_IT}",
 )
+_WAY = (
+    rf"\bhow\b(?!\s+(?:{_MEASURED}|did|was|were|had|has|have|come|about)\b)",  # what happened once is no way
+    rf"{_IT_IS}(?:process|procedure|protocol|method|steps){_OF_IT}",
+    r"^\W*(?:the\s+)?(?:procedure|steps|instructions)\b",
+    r"\b(?:what|which)\s+(?:\w+\s+){0,2}steps\b",
+    rf"\bwhat\s+(?:to\s+do\b|(?:{_MODAL}|do)\s+\w+\s+(?:(?:have|need)\s+to\s+)?do\b)",
+)
 _REASONED = (
     r"\bwhy\b",
     rf"^\W*(?:[^,?]{{1,40}},\s+)?(?!{_REQUEST}){_YES_OR_NO}(?!.*{_CHOICE})",  # "left or right?" is a thing
@@ -52,8 +59,9 @@ _REASONED = (
     rf"{_IT_IS}(?:differences?|purpose|reasons?|meaning|definition){_OF_IT}",
     rf"\band\s+(?:{_ASKS})\s+(?:\w+\s+)?(?:{_ALWAYS}|{_MODAL})\b",  # two questions in one
 )
-_ASKS_FOR_SEVERAL, _ASKS_FOR_A_REASON = (
-    re.compile("|".join(f"(?:{form})" for form in forms), re.IGNORECASE) for forms in (_SEVERAL, _REASONED)
+_ASKS_FOR_SEVERAL, _ASKS_FOR_A_REASON, _ASKS_FOR_A_WAY = (
+    re.compile("|".join(f"(?:{form})" for form in forms), re.IGNORECASE)
+    for forms in (_SEVERAL, _REASONED, _WAY)
 )
 _READ = 600
 """Characters of a question that are looked at: the forms take time that grows with the square."""
@@ -111,9 +119,17 @@ def is_half(text: str, words: tuple[int, int]) -> bool:
 
 def asks_for_more(question: str) -> bool:
     """Tell whether the question asks for more than one thing that can be named or counted."""
-    return asks_for_several(question) or _ASKS_FOR_A_REASON.search(question[:_READ]) is not None
+    told = question[:_READ]
+    return (
+        asks_for_several(question) or asks_for_a_way(question) or _ASKS_FOR_A_REASON.search(told) is not None
+    )
 
 
 def asks_for_several(question: str) -> bool:
     """Tell whether the question asks for a way or for several things: for what may stand in a list."""
     return _ASKS_FOR_SEVERAL.search(question[:_READ]) is not None
+
+
+def asks_for_a_way(question: str) -> bool:
+    """Tell whether the question asks how something is done: for steps, which take more than a sentence."""
+    return _ASKS_FOR_A_WAY.search(question[:_READ]) is not None

@@ -9,7 +9,7 @@ from typing import Any
 
 from appliance.clean import clean, clean_line
 from appliance.secret import DEVICE_SALT_BYTES
-from appliance.sentences import CELL, ITEM, header_of
+from appliance.sentences import CELL, ITEM, flows_on, header_of
 from appliance.types import (
     Added,
     Answer,
@@ -27,7 +27,9 @@ from appliance.types import (
 )
 
 REFUSAL = "Not in your documents"
-_ITEMS = re.compile(rf"\n\s*(?={ITEM.pattern})")
+_COLUMN, _FULL = 40, 0.6
+"""Characters of the narrowest column of prose, and the share of its width that a line of it fills."""
+_PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 
 
 def place(document: str, page: int | None, heading: str) -> str:
@@ -288,17 +290,35 @@ def _parts(found: Evidence) -> tuple[str, ...]:
 
 
 def _quoted(parts: Sequence[str], width: int) -> str:
-    """Return a quote in lines, a list's items on their own; of three parts the middle one is emphasised."""
+    """Return a quote in lines, paragraphs, list's items and lines that were meant to end on their own.
+
+    Of three parts the middle one is emphasised.
+    """
     cleaned = [clean(part) for part in parts]
     lines = [
-        line
-        for item in _ITEMS.split("".join(cleaned))
-        for line in textwrap.wrap(" ".join(item.split()), width - 7)
+        line for part in _lines("".join(cleaned)) for line in textwrap.wrap(" ".join(part.split()), width - 7)
     ]
     if len(cleaned) > 1:
         first = _letters(cleaned[0])
         lines = _emphasised(lines, first, first + _letters(cleaned[1]))
     return "  “" + "\n   ".join(lines) + "”"
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text that begin anew; what was broken for want of room is joined."""
+    found: list[str] = []
+    for paragraph in _PARAGRAPHS.split(text):
+        before, lines = "", [line.strip() for line in paragraph.splitlines()]
+        width = max(map(len, lines), default=0)
+        listing = width < _COLUMN and not ITEM.match(paragraph.lstrip())
+        for line in lines:
+            full = before and not listing and len(before) > width * _FULL
+            if full and not ITEM.match(line) and flows_on(before, line, width=width):
+                found[-1] += f" {line}"
+            else:
+                found.append(line)
+            before = line
+    return found
 
 
 def _letters(text: str) -> int:

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from appliance.brevity import asks_for_several
+from appliance import ways
+from appliance.brevity import asks_for_a_way, asks_for_several
 from appliance.lists import whole_list
-from appliance.retrieve import fusion, refusal, spelling, vectors, words
+from appliance.retrieve import fusion, refusal, sections, spelling, vectors, words
 from appliance.retrieve.names import Name, holders
 from appliance.retrieve.reader import NOTHING, Question, Reader, Reading, SentenceReader
+from appliance.sentences import split
 from appliance.types import PASSAGES, Evidence, Hit, Level, Passage, Span, Timings, Verdict
 from appliance.vault.store import Store
 
@@ -33,6 +35,11 @@ _HOLDERS = 100
 _SURE = 10
 _LIST = 700
 """Characters of a list that are quoted."""
+_HEADED, _BESIDE = 0.2, 0.1
+"""What a heading that says the question counts in the score where a way is asked for, and how much less good
+the beginning of that section may be to be quoted; chosen in scripts/LOG.md."""
+_ABOUT = 0.5
+"""How much of the question the headings say of a section that is about it and nothing else."""
 _WORDS, _LETTERS = 256, 4096
 """What of a question is searched for: a page pasted for one would cost minutes; the encoder reads less."""
 _EXACT = 16
@@ -97,18 +104,21 @@ class Retriever:
         ranked = self._read(found, most)
         answers = max((reading.answers for _, reading in ranked), default=0.0)
         seen = refusal.Signals(found.signals, answers)
-        passages = tuple(passage for passage, _ in ranked[:most])
+        passages = [passage for passage, _ in ranked[:most]]
         readings = [reading for _, reading in ranked[:most]]
-        index = self._quoted(readings)
+        index = self._quoted(readings, in_order=asks_for_a_way(found.question.text))
         # What may not be quoted may not answer: an injected passage was found, and says nothing.
         near = 0.0 if index is None else refusal.near_enough(seen, self._reader.calibration)
         verdict = refusal.verdict(near, level, self._reader.levels)
         evidence = None
         if index is not None and near >= verdict.needed:
-            evidence = self._evidence(question, passages, index, readings, near)
+            passages[index], readings[index] = self._quotable(
+                found.question, passages[index], readings[index]
+            )
+            evidence = self._evidence(passages[index], index, readings[index], near)
         timings = replace(found.timings, read_ms=(time.perf_counter() - began) * 1000)
         telling = tuple((reading.span, *reading.others) if reading.relevance else () for reading in readings)
-        return Retrieval(passages, evidence, verdict, timings, seen, telling, found.question.text)
+        return Retrieval(tuple(passages), evidence, verdict, timings, seen, telling, found.question.text)
 
     def search(self, question: str, *, most: int) -> Candidates:
         """Return at most `most` passages that the searches find, unread."""
@@ -135,15 +145,53 @@ class Retriever:
         readings = self._reader.read(found.question, found.passages[:depth])
         unread = [NOTHING for _ in found.passages[depth:]]
         pairs = zip(found.passages, [*readings, *unread], strict=True)
-        return ordered(list(pairs), self._reader.calibration.order)
+        ranked = ordered(list(pairs), self._reader.calibration.order)
+        if asks_for_a_way(found.question.text):
+            ranked = self._by_section(found.question.query, ranked)
+        return ranked
 
-    def _quoted(self, readings: Sequence[Reading]) -> int | None:
+    def _by_section(
+        self, asked: words.Query, ranked: Sequence[tuple[Passage, Reading]]
+    ) -> list[tuple[Passage, Reading]]:
+        """Return first what begins the section that is about what is asked: a way is told from its beginning.
+
+        The sentence that answers best is often one about the way, or its last step.
+        """
+        said = [self._titled(asked, passage) for passage, _ in ranked]
+        pairs = [
+            (replace(passage, score=(1 - _HEADED) * passage.score + _HEADED * title), reading)
+            for (passage, reading), title in zip(ranked, said, strict=True)
+        ]
+        pairs.sort(key=lambda pair: (not pair[1].quotable, -pair[0].score))
+        best = pairs[0][0]
+        section = [
+            pair
+            for pair in pairs
+            if (pair[0].document_id, pair[0].heading) == (best.document_id, best.heading)
+            and pair[0].score >= best.score - _BESIDE
+            and pair[1].quotable
+        ]
+        if not best.heading or not section:
+            return pairs
+        first = min(section, key=lambda pair: pair[0].start)
+        return [first, *(pair for pair in pairs if pair is not first)]
+
+    def _titled(self, asked: words.Query, passage: Passage) -> float:
+        """Return how much of the question its headings say, the last of them above all, in [0, 1]."""
+        above, _, title = passage.heading.rpartition(" > ")
+        return (
+            asked.covered(self._store.analyse(f"{above}\n{title}"))
+            + asked.covered(self._store.analyse(title))
+        ) / 2
+
+    def _quoted(self, readings: Sequence[Reading], *, in_order: bool) -> int | None:
         """Return the index of the passage to quote, None where none may be quoted.
 
-        It is the first of those that may where the reader had a say in the order, else the most relevant.
+        It is the first of those that may where the reader or the headings had a say in the order, else the
+        most relevant.
         """
         quotable = [index for index, reading in enumerate(readings) if reading.quotable]
-        if self._reader.calibration.order:
+        if in_order or self._reader.calibration.order:
             return min(quotable, default=None)
         return max(quotable, key=lambda index: readings[index].relevance, default=None)
 
@@ -188,12 +236,30 @@ class Retriever:
         apart = [each for each in exact if len(each) > 1 and not self._store.match([each], 1)]
         return (len(absent) + len(apart)) / len(exact) if exact else 0.0
 
-    def _evidence(
-        self, question: str, passages: Sequence[Passage], index: int, readings: Sequence[Reading], near: float
-    ) -> Evidence:
-        passage, (start, end) = passages[index], readings[index].span
-        if asks_for_several(question):
-            start, end = self._whole_list(passage, (start, end))
+    def _quotable(self, asked: Question, passage: Passage, reading: Reading) -> tuple[Passage, Reading]:
+        """Return what to quote: more than a sentence where a way or several things are asked for."""
+        span = reading.span
+        if asks_for_a_way(asked.text):
+            return self._way(asked.query, passage, reading)
+        if asks_for_several(asked.text):
+            span = self._on_one_page(passage, span, whole_list(passage.text, span, _LIST))
+        return passage, replace(reading, span=span)
+
+    def _way(self, asked: words.Query, passage: Passage, reading: Reading) -> tuple[Passage, Reading]:
+        """Return the passage with what tells the way in its section, and the reading with that quoted."""
+        wide, begins = sections.widened(self._store, passage, before=ways.BEFORE, after=ways.MOST)
+        own = passage.start - wide.start
+        told = _moved(reading, own)
+        about = begins and self._titled(asked, passage) >= _ABOUT
+        start, end = self._as_far_as_the_page(wide, ways.way(wide.text, told.span, whole=about))
+        # The passage stays whole: what was read in it has to be there.
+        first, last = min(start, own), max(end, own + len(passage.text))
+        shown = replace(wide, text=wide.text[first:last], start=wide.start + first)
+        marked = told.mark if told.mark and start <= told.mark[0] and told.mark[1] <= end else None
+        return shown, replace(_moved(replace(told, mark=marked), -first), span=(start - first, end - first))
+
+    def _evidence(self, passage: Passage, index: int, reading: Reading, near: float) -> Evidence:
+        start, end = reading.span
         return Evidence(
             n=index + 1,
             start=start,
@@ -203,16 +269,22 @@ class Retriever:
             page=self.page_of(passage, start),
             heading=passage.heading,
             near=near,
-            mark=readings[index].mark,
+            mark=reading.mark,
         )
 
-    def _whole_list(self, passage: Passage, sentence: Span) -> Span:
-        """Return the list around a sentence, if it is all on the page of the sentence: there it is cited."""
-        start, end = whole_list(passage.text, sentence, _LIST)
-        if (start, end) == sentence:
+    def _on_one_page(self, passage: Passage, sentence: Span, wider: Span) -> Span:
+        """Return the wider span, if it is all on the page of the sentence: there it is cited."""
+        if wider == sentence:
             return sentence  # mostly; the pages are asked of the store
-        pages = {self.page_of(passage, at) for at in (start, sentence[0], end - 1)}
-        return (start, end) if len(pages) == 1 else sentence
+        pages = {self.page_of(passage, at) for at in (wider[0], sentence[0], wider[1] - 1)}
+        return wider if len(pages) == 1 else sentence
+
+    def _as_far_as_the_page(self, passage: Passage, span: Span) -> Span:
+        """Return of the span what stands on the page on which it begins."""
+        start, end = span
+        page = self.page_of(passage, start)
+        ends = (last for begin, last in split(passage.text[:end]) if begin >= start)
+        return start, max((last for last in ends if self.page_of(passage, last - 1) == page), default=end)
 
     def page_of(self, passage: Passage, start: int) -> int | None:
         """Return the page on which a quote begins: a passage may end on the page after its own."""
@@ -226,6 +298,13 @@ def _cut(question: str) -> str:
     question = question[:_LETTERS]
     words = list(itertools.islice(_WORD.finditer(question), _WORDS))
     return question[: words[-1].end()] if words else question
+
+
+def _moved(reading: Reading, by: int) -> Reading:
+    """Return the reading of a text to the front of which `by` characters were added."""
+    spans = [(start + by, end + by) for start, end in (reading.span, *reading.others)]
+    mark = reading.mark and (reading.mark[0] + by, reading.mark[1] + by)
+    return replace(reading, span=spans[0], others=tuple(spans[1:]), mark=mark)
 
 
 def ordered(found: Sequence[tuple[Passage, Reading]], share: float) -> list[tuple[Passage, Reading]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.brevity import asks_for_more, asks_for_several, is_half
+from appliance.brevity import asks_for_a_way, asks_for_more, asks_for_several, is_half
 
 
 @pytest.mark.parametrize(
@@ -172,3 +172,32 @@ def test_a_question_without_end_is_not_read_to_its_end():
 )
 def test_a_list_may_answer_a_question_for_several_things(question, several):
     assert asks_for_several(question) is several
+
+
+@pytest.mark.parametrize(
+    ("question", "way"),
+    [
+        ("How do I start it?", True),
+        ("how to start the pump", True),
+        ("how is the cylinder bled", True),
+        ("How does an operator load a table?", True),
+        ("what should i do if a snake bites someone", True),
+        ("what to do when it leaks", True),
+        ("what do I have to do before I call", True),
+        ("What are the steps of the test?", True),
+        ("steps to build a still", True),
+        ("Which steps come first?", True),
+        ("what is the procedure for a restart", True),
+        ("What is the protocol for a mutex?", True),
+        ("How much oil does it take?", False),
+        ("how long is it", False),
+        ("How did he die?", False),
+        ("How was it found?", False),
+        ("What are the colours?", False),
+        ("What does the code mean?", False),
+        ("Why does it leak?", False),
+    ],
+)
+def test_a_way_is_asked_for_by_how_and_by_steps(question, way):
+    assert asks_for_a_way(question) is way
+    assert asks_for_more(question) or not way

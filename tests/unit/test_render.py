@@ -185,6 +185,21 @@ def test_a_row_without_a_header_stays_what_it_is() -> None:
     assert row_answer(ROWS + "\nE05 | Wet", "E05 | Wet") == "E05 | Wet [1]"
 
 
+def test_the_lines_of_a_listing_stay_and_those_of_prose_are_joined() -> None:
+    prose = "Set the screws, of which there are three, one at a time and from the\nleft to the right:"
+    code = "sudo service stop\nmake flash DEVICE=/dev/serial/by-id/usb-1a86_USB2.0"
+    quote = f"{prose}\n\n[screws]\nfirst: 5, 30\nsecond: 155, 30\n\n{code}"
+    found = replace(evidence_of(a_passage()), quote=quote, mark=None)
+    assert render.evidence(found, 100).splitlines()[1:] == [
+        "  \u201cSet the screws, of which there are three, one at a time and from the left to the right:",
+        "   [screws]",
+        "   first: 5, 30",
+        "   second: 155, 30",
+        "   sudo service stop",
+        "   make flash DEVICE=/dev/serial/by-id/usb-1a86_USB2.0\u201d",
+    ]
+
+
 def test_the_items_of_a_list_stand_on_lines_of_their_own() -> None:
     quote = "To start:\n\n1. Open the\ncock.\n\n2. Pull the rope - hard."
     found = replace(evidence_of(a_passage()), quote=quote, mark=None)

@@ -320,8 +320,61 @@ def test_a_way_is_quoted_with_all_its_steps_and_a_reason_by_its_sentence(questio
     assert found.evidence.quote == quote
 
 
-def test_a_list_that_runs_over_to_another_page_is_not_quoted_whole(monkeypatch):
+@pytest.mark.parametrize(
+    ("question", "quote"),
+    [
+        ("How do I open the suction valve of pump P-101?", STEPS.rpartition("\n")[0]),
+        ("List the steps that open the suction valve of pump P-101", STEPS.partition("\n")[0]),
+    ],
+)
+def test_of_a_way_that_runs_over_to_another_page_this_pages_part_is_quoted_and_no_list(
+    monkeypatch, question, quote
+):
     retriever = Retriever(*stored(("manual", [[STEPS], [FILL]])))
     monkeypatch.setattr(retriever, "page_of", lambda _passage, at: 1 + (at > STEPS.index("3.")))
-    found = retriever.retrieve("How do I open the suction valve of pump P-101?")
-    assert found.evidence.quote == STEPS.partition("\n")[0]
+    assert retriever.retrieve(question).evidence.quote == quote
+
+
+ABOUT = "This is about valves and pumps of every kind, of which the house has many. " * 4
+BEGIN = (
+    "First the suction valve is looked at from all sides. It must not be warm. " + "Wait for a while. " * 30
+)
+THEN = "Then the suction valve of pump P-101 is opened by hand. " + "Wait once more for a while. " * 16
+
+
+def handbook(*parts):
+    """Return a store and encoder of a handbook: a heading or a paragraph a part."""
+    blocks = [Block("heading" if part.istitle() else "paragraph", part, 1, level=1) for part in parts]
+    store, encoder = FakeStore(), FakeEncoder()
+    text, starts, pieces = chunks(Parsed("manual", tuple(blocks), 1))
+    resume = store.begin(
+        Draft("/in/m", "manual", "manual", "00", len(text), text, starts, pieces), model=encoder.name
+    )
+    store.append(resume.document_id, pieces, encoder.encode([chunk_input(c, "manual") for c in pieces]))
+    store.finish(resume.document_id)
+    return store, encoder
+
+
+def test_a_way_is_told_from_the_beginning_of_its_section_over_more_than_one_chunk():
+    store, encoder = handbook("Of Pumps", ABOUT, "Opening The Suction Valve", BEGIN, THEN, "Of Others", FILL)
+    found = Retriever(store, encoder).retrieve("How do I open the suction valve?")
+    assert found.evidence.quote.startswith("First the suction valve")
+    assert "Then the suction valve" in found.evidence.quote
+    shown = found.passages[found.evidence.n - 1]
+    assert shown.text[found.evidence.start : found.evidence.end] == found.evidence.quote
+    assert store.text(shown.document_id)[shown.start :].startswith(shown.text)
+    for (start, end), passage in zip(
+        (each[0] for each in found.telling if each), found.passages, strict=False
+    ):
+        assert 0 <= start < end <= len(passage.text)
+
+
+def test_a_heading_that_says_the_way_leads_to_it_and_only_where_a_way_is_asked_for():
+    other = f"The suction valve opens, and the suction valve opens. {ABOUT}"
+    store, encoder = handbook("Of Pumps", other, "Opening The Suction Valve", BEGIN)
+    retriever = Retriever(store, encoder)
+    asked = {
+        word: retriever.retrieve(f"{word} does the suction valve open?").passages for word in ("How", "When")
+    }
+    assert asked["How"][0].heading == "Opening The Suction Valve"
+    assert asked["When"][0].heading == "Of Pumps"
