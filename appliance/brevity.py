@@ -50,6 +50,7 @@ _WAY = (
     r"^\W*(?:the\s+)?(?:procedure|steps|instructions)\b",
     r"\b(?:what|which)\s+(?:\w+\s+){0,2}steps\b",
     rf"\bwhat\s+(?:to\s+do\b|(?:{_MODAL}|do)\s+\w+\s+(?:(?:have|need)\s+to\s+)?do\b)",
+    rf"^\W*(?:please\s+)?(?:explain|describe|compare)\b|{_IT_IS}differences?{_OF_IT}",
 )
 _REASONED = (
     r"\bwhy\b",
@@ -96,6 +97,11 @@ _OF_A_RANGE = re.compile(
     r"|[^.;!?\n]{0,40}\b(?:or|whichever|unless|except)\b",
     re.IGNORECASE,
 )
+_DATED = re.compile(r"\b(?:when|years?|date|since)\b", re.IGNORECASE)
+_COUNT = re.compile(
+    r"(?<![\w.,])(?:\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\s+([A-Za-z]{4,})",
+    re.IGNORECASE,
+)
 _AS_LEAST = re.compile(r"\s*\(?min(?:imum|\.|\))", re.IGNORECASE)
 _NEARBY = 48
 """Characters about the words that are looked at."""
@@ -115,6 +121,23 @@ def is_half(text: str, words: tuple[int, int]) -> bool:
     # "5 bar min." is a bound, "15 min." a time: there the unit is not among the words.
     least = _AS_LEAST.match(after) and any(map(str.isalpha, text[start:end]))
     return bool(_BOUND.search(before) or _OF_A_RANGE.match(after) or least)
+
+
+def counts_another(question: str, text: str, words: tuple[int, int]) -> bool:
+    """Tell whether `text` counts what the question names, and the figure in the `words` is not that count.
+
+    Asked for the drops of bleach, "5.25 percent" is no answer where two drops of it are told to be taken.
+    """
+    start, end = words
+    if not _FIGURE.match(text, start, end) or _DATED.search(question[:_READ]):
+        return False
+    asked = {_singular(word) for word in re.findall(r"[A-Za-z]{4,}", question[:_READ])}
+    counted = [found for found in _COUNT.finditer(text) if _singular(found[1]) in asked]
+    return bool(counted) and all(found.end() <= start or found.start() >= end for found in counted)
+
+
+def _singular(word: str) -> str:
+    return word.lower().removesuffix("s")
 
 
 def asks_for_more(question: str) -> bool:

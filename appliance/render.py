@@ -53,7 +53,7 @@ def answer(given: Answer, width: int, *, shown: Evidence | None = None) -> str:
         return "\n".join([f"{REFUSAL}.", *_nearest(given, width)]) + "\n"
     text = answer_text(given)
     if shown is not None and text == f"{shown.quote.strip()} [{shown.n}]":
-        text = f"The quote is the answer [{shown.n}]."
+        return f"Quoted word for word [{shown.n}].\n"
     lines = [_wrapped(clean(text), width), ""]
     lines += [_citation(citation) for citation in _first_of_each(given.citations)]
     return "\n".join(lines) + "\n"

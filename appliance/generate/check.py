@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from appliance.brevity import asks_for_more, is_half
+from appliance.brevity import asks_for_more, counts_another, is_half
 from appliance.generate.facts import Facts, read, read_passage
 from appliance.generate.prompt import REFUSED, marked
 from appliance.sentences import CELL, is_header, split
@@ -129,7 +129,10 @@ def may_be_brief(question: str, passages: Sequence[Passage], evidence: Evidence)
     """
     if evidence.mark is None or not _points(passages, evidence):
         return False
-    return not (asks_for_more(question) or is_half(passages[evidence.n - 1].text, evidence.mark))
+    if asks_for_more(question) or is_half(passages[evidence.n - 1].text, evidence.mark):
+        return False
+    start, end = (at - evidence.start for at in evidence.mark)
+    return not counts_another(question, evidence.quote, (start, end))
 
 
 def _points(passages: Sequence[Passage], evidence: Evidence) -> bool:

@@ -18,6 +18,8 @@ Phrase = tuple[str, ...]
 
 _QUOTED = re.compile(r"[\"“]([^\"“”]{2,80})[\"”]")
 WORD = re.compile(r"(?:(?<=\d),(?=\d)|[^\s\"“”()\[\],;?!])+")
+_CODE = re.compile(r"[^\W_]_[^\W_]")
+"""What makes a name of a word without a figure: SAVE_CONFIG, max_velocity."""
 _BARE = re.compile(r"\d{1,4}\.?")
 _UNIT = re.compile(
     r"(?:%|°\w?|[µumkMGn]?(?:m|g|s|A|V|W|Hz|J|N|Pa|l|L|bar|Ohm|Ω)|Nm|kWh|min|h|ft|lbs?|oz|psi|rpm|gpm|hp|dB"
@@ -99,7 +101,7 @@ def _names(question: str, analyse: Callable[[str], Sequence[str]], stop: frozens
         yield _name(quoted.strip(), analyse)
     words = WORD.findall(question)
     for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
-        if not any(letter.isdigit() for letter in word):
+        if not _CODE.search(word) and not any(letter.isdigit() for letter in word):
             continue
         written = word.rstrip(".:'’")
         unit = _UNIT.fullmatch(after.rstrip(".:"))

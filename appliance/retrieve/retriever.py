@@ -45,6 +45,7 @@ _WORDS, _LETTERS = 256, 4096
 _EXACT = 16
 """Identifiers and numbers of it that are looked for to see whether they are anywhere."""
 _WORD = re.compile(r"\S+")
+_ENDINGS = ("s", "es", "ed", "d", "ing", "ly")
 _WHOLE = 3
 """Tokens of a word that is one token, with the two that stand around it."""
 
@@ -136,8 +137,12 @@ class Retriever:
         return Candidates(asked, passages, seen, timings)
 
     def _known(self, word: str) -> bool:
-        """Tell whether the encoder learnt a word as a whole: then it is one, whatever the documents say."""
-        return self._encoder.token_counts([word])[0] <= _WHOLE
+        """Tell whether the encoder learnt a word as a whole: then it is one, whatever the documents say.
+
+        So is an inflection of one: "vials" is not a slip for "vias".
+        """
+        stems = (word.removesuffix(ending) for ending in _ENDINGS if word.endswith(ending))
+        return min(self._encoder.token_counts([word, *stems])) <= _WHOLE
 
     def _read(self, found: Candidates, most: int) -> list[tuple[Passage, Reading]]:
         """Return all passages with their readings, in the order in which they are shown."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.brevity import asks_for_a_way, asks_for_more, asks_for_several, is_half
+from appliance.brevity import asks_for_a_way, asks_for_more, asks_for_several, counts_another, is_half
 
 
 @pytest.mark.parametrize(
@@ -188,6 +188,8 @@ def test_a_list_may_answer_a_question_for_several_things(question, several):
         ("steps to build a still", True),
         ("Which steps come first?", True),
         ("what is the procedure for a restart", True),
+        ("What is the difference between an overflow and an overrun?", True),
+        ("explain the restart", True),
         ("What is the protocol for a mutex?", True),
         ("How much oil does it take?", False),
         ("how long is it", False),
@@ -201,3 +203,21 @@ def test_a_list_may_answer_a_question_for_several_things(question, several):
 def test_a_way_is_asked_for_by_how_and_by_steps(question, way):
     assert asks_for_a_way(question) is way
     assert asks_for_more(question) or not way
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "another"),
+    [
+        ("bleach drops per canteen of water", "5.25 percent", True),
+        ("how many drops of bleach per canteen", "2", False),
+        ("how many drops of bleach per canteen", "2 drops", False),
+        ("which drop is it", "5.25 percent", True),
+        ("how strong is the bleach", "5.25 percent", False),
+        ("how many drops of bleach per canteen", "bleach", False),
+        ("since when are drops of bleach taken", "5.25", False),
+    ],
+)
+def test_a_figure_is_no_answer_where_another_counts_what_is_asked_for(question, words, another):
+    text = "Take 2 drops of 5.25 percent bleach a canteen."
+    start = text.index(words)
+    assert counts_another(question, text, (start, start + len(words))) is another

@@ -218,6 +218,9 @@ def test_a_scrap_of_a_table_gives_way_to_its_row(draft, shown):
     assert given.text == (f"{row} [1]" if shown == "quote" else shown)
 
 
+DROPS = "Take 2 drops of 5.25 percent bleach."
+
+
 def marked(quote, words, inside=TEXT):
     """Return the evidence that is `quote`, with `words` marked in it."""
     start = inside.index(quote)
@@ -242,6 +245,7 @@ def test_a_model_trained_to_be_brief_may_answer_in_a_word_that_the_reader_marked
         ("What does it cost?", "It costs $110", "$110", TEXT, False),  # "or 5% of the total"
         ("Why does it cost $110?", "It costs $110", "$110", TEXT, False),
         ("What does it cost?", "It costs $110", "", TEXT, False),
+        ("Drops of bleach?", DROPS, "5.25 percent", f"On water. {DROPS}", False),
         ("What is E04?", "E04 | Hot gas | Clean the tubes", "Hot gas", ROWS, False),
     ],
 )

@@ -151,6 +151,7 @@ def test_a_bare_number_is_of_its_kind(text, sure):
         ("what costs $1,100?", ["$1,100"]),
         ("the 12.5 % mark", ["12.5 %"]),
         ("does error 8 in pump P-101 count", ["8", "error 8", "P-101"]),
+        ("what is MAX_DEST_PER_PKT, and save_config?", ["MAX_DEST_PER_PKT", "save_config"]),
         ("a head of 12 m", ["12", "12 m"]),
         ("what happened in 2022", ["2022"]),
         ("due on December 31, 2017 in fiscal 2016", ["31", "2017", "2016"]),

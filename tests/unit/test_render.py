@@ -213,7 +213,5 @@ def test_the_items_of_a_list_stand_on_lines_of_their_own() -> None:
 def test_an_answer_that_only_repeats_the_quote_is_not_printed_twice() -> None:
     passage = a_passage()
     given = an_answer(f"{passage.text} [1]")
-    assert render.answer(given, 80, shown=evidence_of(passage)).startswith(
-        "The quote is the answer [1].\n\n[1] "
-    )
+    assert render.answer(given, 80, shown=evidence_of(passage)) == "Quoted word for word [1].\n"
     assert render.answer(given, 80).startswith("Each pump delivers")

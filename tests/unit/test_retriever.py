@@ -268,6 +268,19 @@ def test_a_crowded_page_leaves_room_for_others():
     assert {passage.page for passage in found.passages} >= {1, 2}
 
 
+def test_an_inflection_of_a_word_of_the_language_is_no_slip_for_another():
+    store, encoder = stored(("manual", [["Drill the vias of the board with care."], [FILL]]))
+    encoder.token_counts = lambda words: [3 if word in ("vial", "how", "many") else 5 for word in words]
+    assert (
+        Retriever(store, encoder).retrieve("How many vials are there?").searched
+        == "How many vials are there?"
+    )
+    encoder.token_counts = lambda words: [5 for _ in words]
+    assert (
+        Retriever(store, encoder).retrieve("How many vials are there?").searched == "How many vias are there?"
+    )
+
+
 def test_timings_are_of_the_stages(manual):
     timings = Retriever(*manual).retrieve("What is the head?").timings
     assert min(timings.embed_ms, timings.search_ms, timings.read_ms) > 0
