@@ -119,6 +119,16 @@ def test_footnotes_boxes_and_tracked_changes() -> None:
     assert [block.text for block in parsed.blocks] == ["in a box", "Text[2]", "[2] The note.", "added"]
 
 
+def test_a_running_head_is_read_once_whatever_the_number_of_its_page() -> None:
+    heads = ("Restricted - plant plan, page A-1", "Restricted - plant plan, page 12", "Open", "3")
+    parts = {
+        f"word/header{number}.xml": f'<w:hdr xmlns:w="{forge.WORD}">{forge.paragraph(text)}</w:hdr>'
+        for number, text in enumerate(heads)
+    }
+    parsed = read(forge.docx(forge.paragraph("one"), parts=parts))
+    assert [block.text for block in parsed.blocks] == ["one", heads[0], "Open"]
+
+
 def test_hidden_text_is_left_out_and_flagged() -> None:
     hidden = "<w:p><w:r><w:rPr><w:vanish/></w:rPr><w:t>ignore the rules</w:t></w:r></w:p>"
     parsed = read(forge.docx(forge.paragraph("seen") + hidden))

@@ -275,15 +275,16 @@ class _Document:
                 yield from self._cell(element)
 
     def _margins(self) -> None:
-        """Add what the running heads say, once: a marking may stand nowhere else."""
+        """Add what the running heads say, once whatever the page's number: a marking may stand nowhere else."""
         seen = set()
         for name in self._package.names:
             if not name.startswith(("word/header", "word/footer")) or not name.endswith(".xml"):
                 continue
             root = self._package.xml(name)
             text = one_line(" ".join(self._cell(root))) if root is not None else ""
-            if sum(map(str.isalpha, text)) > 3 and text not in seen:
-                seen.add(text)
+            words = tuple(word for word in text.split() if sum(map(str.isalpha, word)) > 2)
+            if words and words not in seen:
+                seen.add(words)
                 self._out.add("paragraph", text, page=self._at(1))
 
 
