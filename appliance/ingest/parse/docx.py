@@ -275,7 +275,7 @@ class _Document:
                 yield from self._cell(element)
 
     def _margins(self) -> None:
-        """Add what the running heads say, once whatever the page's number: a marking may stand nowhere else."""
+        """Add what the running heads say, once for all pages: a marking may stand nowhere else."""
         seen = set()
         for name in self._package.names:
             if not name.startswith(("word/header", "word/footer")) or not name.endswith(".xml"):
