@@ -83,6 +83,14 @@ def timings(spent: Timings) -> str:
     return f"evidence after {spent.first_evidence_ms:.0f} ms ({stages}), all in {spent.total_ms:.0f} ms"
 
 
+def is_quote(given: Answer) -> bool:
+    """Tell whether an answer is one quote as it stands, and nothing else."""
+    if given.abstained or len(given.citations) != 1:
+        return False
+    (citation,) = given.citations
+    return answer_text(given) == f"{citation.quote.strip()} [{citation.n}]"
+
+
 def answer_text(given: Answer) -> str:
     """Return the answer; a table's row that answers alone is written as "column: cell", one a line."""
     if len(given.citations) != 1:

@@ -205,6 +205,26 @@ def _fields(answer: object) -> dict[str, object]:
     return {name: getattr(answer, name) for name in type(answer).__slots__}
 
 
+async def test_a_long_quote_has_the_screen_for_itself_and_is_not_shown_twice(stage) -> None:
+    async with stage() as on:
+        await on.ask()
+        await on.settle()
+        screen = on.screen(Ask)
+        answer = on.said(said.AnswerReady)[-1].answer
+        for long, quote in ((False, "Open the valve."), (True, "Open the valve. " * 30)):
+            citation = Citation(2, "x", 3, "", quote, supported=True)
+            told = {"answer": f"{quote.strip()} [2]", "citations": (citation,)}
+            screen._show_answer(type(answer)(**{**_fields(answer), **told}))
+            await on.pilot.pause()
+            shown = "Quoted word for word [2]." if long else "Open the valve. [2]"
+            assert screen.answer_pane.text == shown
+            assert (screen.answer_pane.size.height < screen.passage.size.height) is long
+        await on.press("slash")
+        await on.ask()
+        await on.settle()
+        assert not screen.panes.has_class("-quoted")
+
+
 async def test_a_tables_header_stands_above_its_rows(stage) -> None:
     passage = fake_passage(1)
     rows = type(passage)(**{**_fields(passage), "lead": "Pump | Head", "text": "P-1 | 42 m"})

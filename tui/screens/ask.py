@@ -27,7 +27,7 @@ from tui.messages import (
 )
 from tui.screens.house import House
 from tui.widgets.fields import Question
-from tui.widgets.panes import AnswerPane, PassagePane
+from tui.widgets.panes import AnswerPane, PassagePane, is_long_quote
 from tui.widgets.rows import PassageRows
 
 EMPTY = "This vault holds no documents yet. Press F2 for the library, then a to add some."
@@ -43,7 +43,7 @@ class Ask(House):
     def __init__(self, link: Link, *, vault: str) -> None:
         super().__init__(link, title=f"appliance \u00b7 {vault}")
         self.question, self.passage, self.answer_pane = Question(), PassagePane(), AnswerPane()
-        self.rows = PassageRows()
+        self.panes, self.rows = Vertical(id="panes"), PassageRows()
         self.passages: tuple[Passage, ...] = ()
         self.spans: Spans = {}
         self.marks: Spans = {}
@@ -54,7 +54,7 @@ class Ask(House):
     def body(self) -> ComposeResult:
         """Yield the question, the quote, the answer and the passages, in reading order."""
         yield Horizontal(Static("? ", id="prompt", markup=False), self.question, id="asking")
-        with Vertical(id="panes"):
+        with self.panes:
             yield self.passage
             yield self.answer_pane
         yield self.rows
@@ -91,6 +91,7 @@ class Ask(House):
         self.rows.show((), frozenset())
         self.passage.clear()
         self.answer_pane.say("Answer")
+        self.panes.remove_class("-quoted")
         self.status.show("Searching. Esc stops.")
         self.set_focus(self.rows.list)  # so that Enter opens the page; / or Esc comes back to the question
         self.job = self.link.ask(self, message.question)
@@ -128,8 +129,12 @@ class Ask(House):
             self.job, self.answer = None, message.answer
             self.passages = self.passages or message.answer.passages
             self._take_citations(message.answer)
-            self.answer_pane.show(message.answer, unsupported=False)
+            self._show_answer(message.answer)
             self.status.show(shape.timings_row(message.answer))
+
+    def _show_answer(self, answer: Answer) -> None:
+        self.answer_pane.show(answer, unsupported=False)
+        self.panes.set_class(is_long_quote(answer), "-quoted")
 
     def _take_citations(self, answer: Answer) -> None:
         for citation in answer.citations:

@@ -7,13 +7,16 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from appliance.render import answer_text, row_header, verdict
+from appliance.render import answer_text, is_quote, row_header, verdict
 from appliance.types import Answer, Passage, Span
 from tui import clean, shape
 from tui.widgets.lines import Line
 
 LEAD = 70
 """Characters shown before the quote: enough to see where it stands, few enough that it is seen at once."""
+
+LONG = 300
+"""Characters of a quote that is not shown a second time, as the answer: it needs the room for itself."""
 
 
 class Pane(Vertical):
@@ -97,7 +100,7 @@ class AnswerPane(Pane):
     def show(self, answer: Answer, *, unsupported: bool) -> None:
         """Show the checked answer; with `unsupported` also what failed the check."""
         self._draft = ""
-        parts = [_abstention(answer) if answer.abstained else _marked(answer_text(answer))]
+        parts = [_abstention(answer) if answer.abstained else _marked(_said(answer))]
         if answer.searched_for:
             parts.append(clean.plain(f"\n\nSearched for: {answer.searched_for}", "dim"))
         if unsupported:
@@ -106,6 +109,17 @@ class AnswerPane(Pane):
             )
             parts += [clean.plain(f"\n- {sentence}", "dim") for sentence in answer.unsupported]
         self.put("Answer" if answer.abstained else "Answer, checked", Content.assemble(*parts))
+
+
+def is_long_quote(answer: Answer) -> bool:
+    """Tell whether the answer is a quote that needs the screen for itself."""
+    return is_quote(answer) and len(answer.answer) > LONG
+
+
+def _said(answer: Answer) -> str:
+    return (
+        f"Quoted word for word [{answer.citations[0].n}]." if is_long_quote(answer) else answer_text(answer)
+    )
 
 
 def _abstention(answer: Answer) -> Content:
