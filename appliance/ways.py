@@ -7,6 +7,7 @@ begins where the way begins, and goes on for as long as it may.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from appliance.instructions import to_assistant
 from appliance.lists import whole_list
@@ -19,8 +20,9 @@ BEFORE = 1_400
 """Characters in front of the sentence that answers in which the first step is looked for."""
 _NEAR = 900
 """Characters from the beginning of a section to the end of that sentence, where it is quoted from there."""
-_PROSE = 800
-"""Characters that are quoted where neither steps nor the headings say that this is the way."""
+_PROSE, _FEW = 800, 400
+"""Characters that are quoted where neither steps nor the headings say that this is the way; and of prose that
+names several things."""
 _STEP = re.compile(r"\(?(\d{1,3})[.)]\s|step\s+(\d{1,3})\b", re.IGNORECASE)
 _PARAGRAPH = re.compile(r"(?:^|\n[ \t]*\n)\s*(?=\S)")
 
@@ -34,20 +36,41 @@ def way(text: str, sentence: Span, *, whole: bool) -> Span:
     """
     listed = whole_list(text, sentence, MOST)
     spans = _unspoken(text, listed)
-    first = spans[0][0] if spans else listed[0]
-    found = (max(each.end(), first) for each in _PARAGRAPH.finditer(text, 0, listed[0] + 1))
-    starts = [start for start in found if start <= listed[0]]
+    starts = _paragraphs(text, listed, spans)
     step = next((start for start in reversed(starts) if _is_first(text, start)), None)
-    if whole and listed[1] - first <= _NEAR:
-        start, most = first, MOST
+    if whole and listed[1] - starts[0] <= _NEAR:
+        start, most = starts[0], MOST
     elif step is not None:
         start, most = step, MOST
     else:
-        near = [start for start in starts if listed[1] - start <= _NEAR]
-        start, most = max(near, default=listed[0]), MOST if whole else _PROSE
-    return start, max(
-        (end for begin, end in spans if begin >= start and end - start <= most), default=listed[1]
-    )
+        start, most = _near(starts, listed), MOST if whole else _PROSE
+    return start, _end(spans, start, most, listed)
+
+
+def several(text: str, sentence: Span) -> Span:
+    """Return the span of the several things that `sentence` names: its list, or a paragraph from it on."""
+    listed = whole_list(text, sentence, MOST)
+    spans = _unspoken(text, listed)
+    start = _near(_paragraphs(text, listed, spans), listed)
+    return start, _end(spans, start, max(_FEW, listed[1] - start), listed)
+
+
+def _paragraphs(text: str, listed: Span, spans: Sequence[Span]) -> list[int]:
+    """Return where paragraphs begin up to the list, the first where `spans` do."""
+    first = min(spans[0][0], listed[0]) if spans else listed[0]
+    found = (max(each.end(), first) for each in _PARAGRAPH.finditer(text, 0, listed[0] + 1))
+    return [first, *(start for start in found if first < start <= listed[0])]
+
+
+def _near(starts: Sequence[int], listed: Span) -> int:
+    """Return where the last paragraph begins that is not too long to be quoted with the list."""
+    start = starts[-1]
+    return start if listed[1] - start <= _NEAR else listed[0]
+
+
+def _end(spans: Iterable[Span], start: int, most: int, listed: Span) -> int:
+    """Return where the last of the sentences from `start` on ends that `most` characters hold."""
+    return max((end for begin, end in spans if begin >= start and end - start <= most), default=listed[1])
 
 
 def _is_first(text: str, start: int) -> bool:

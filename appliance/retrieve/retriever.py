@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from appliance import ways
 from appliance.brevity import asks_for_a_way, asks_for_several
-from appliance.lists import whole_list
 from appliance.retrieve import fusion, refusal, sections, spelling, vectors, words
 from appliance.retrieve.names import Name, holders
 from appliance.retrieve.reader import NOTHING, Question, Reader, Reading, SentenceReader
@@ -33,8 +32,6 @@ _NAMES = 4
 _HOLDERS = 100
 """Chunks that are read for each of them, of which the surest `_SURE` join the candidates."""
 _SURE = 10
-_LIST = 700
-"""Characters of a list that are quoted."""
 _HEADED, _BESIDE = 0.2, 0.1
 """What a heading that says the question counts in the score where a way is asked for, and how much less good
 the beginning of that section may be to be quoted; chosen in scripts/LOG.md."""
@@ -242,21 +239,16 @@ class Retriever:
         return (len(absent) + len(apart)) / len(exact) if exact else 0.0
 
     def _quotable(self, asked: Question, passage: Passage, reading: Reading) -> tuple[Passage, Reading]:
-        """Return what to quote: more than a sentence where a way or several things are asked for."""
-        span = reading.span
-        if asks_for_a_way(asked.text):
-            return self._way(asked.query, passage, reading)
-        if asks_for_several(asked.text):
-            span = self._on_one_page(passage, span, whole_list(passage.text, span, _LIST))
-        return passage, replace(reading, span=span)
-
-    def _way(self, asked: words.Query, passage: Passage, reading: Reading) -> tuple[Passage, Reading]:
-        """Return the passage with what tells the way in its section, and the reading with that quoted."""
+        """Return what to quote, and where: more than a sentence where more is asked for."""
+        a_way = asks_for_a_way(asked.text)
+        if not a_way and not asks_for_several(asked.text):
+            return passage, reading
         wide, begins = sections.widened(self._store, passage, before=ways.BEFORE, after=ways.MOST)
         own = passage.start - wide.start
         told = _moved(reading, own)
-        about = begins and self._titled(asked, passage) >= _ABOUT
-        start, end = self._as_far_as_the_page(wide, ways.way(wide.text, told.span, whole=about))
+        about = a_way and begins and self._titled(asked.query, passage) >= _ABOUT
+        span = ways.way(wide.text, told.span, whole=about) if a_way else ways.several(wide.text, told.span)
+        start, end = self._as_far_as_the_page(wide, span)
         # The passage stays whole: what was read in it has to be there.
         first, last = min(start, own), max(end, own + len(passage.text))
         shown = replace(wide, text=wide.text[first:last], start=wide.start + first)
@@ -276,13 +268,6 @@ class Retriever:
             near=near,
             mark=reading.mark,
         )
-
-    def _on_one_page(self, passage: Passage, sentence: Span, wider: Span) -> Span:
-        """Return the wider span, if it is all on the page of the sentence: there it is cited."""
-        if wider == sentence:
-            return sentence  # mostly; the pages are asked of the store
-        pages = {self.page_of(passage, at) for at in (wider[0], sentence[0], wider[1] - 1)}
-        return wider if len(pages) == 1 else sentence
 
     def _as_far_as_the_page(self, passage: Passage, span: Span) -> Span:
         """Return of the span what stands on the page on which it begins."""

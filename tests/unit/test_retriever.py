@@ -334,18 +334,16 @@ def test_a_way_is_quoted_with_all_its_steps_and_a_reason_by_its_sentence(questio
 
 
 @pytest.mark.parametrize(
-    ("question", "quote"),
+    "question",
     [
-        ("How do I open the suction valve of pump P-101?", STEPS.rpartition("\n")[0]),
-        ("List the steps that open the suction valve of pump P-101", STEPS.partition("\n")[0]),
+        "How do I open the suction valve of pump P-101?",
+        "List the steps that open the suction valve of pump P-101",
     ],
 )
-def test_of_a_way_that_runs_over_to_another_page_this_pages_part_is_quoted_and_no_list(
-    monkeypatch, question, quote
-):
+def test_of_what_runs_over_to_another_page_this_pages_part_is_quoted(monkeypatch, question):
     retriever = Retriever(*stored(("manual", [[STEPS], [FILL]])))
     monkeypatch.setattr(retriever, "page_of", lambda _passage, at: 1 + (at > STEPS.index("3.")))
-    assert retriever.retrieve(question).evidence.quote == quote
+    assert retriever.retrieve(question).evidence.quote == STEPS.rpartition("\n")[0]
 
 
 ABOUT = "This is about valves and pumps of every kind, of which the house has many. " * 4

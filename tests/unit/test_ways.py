@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.sentences import split
-from appliance.ways import MOST, way
+from appliance.ways import MOST, several, way
 
 LEAD = "A cold engine is started by hand."
 STEPS = "1. Open the cock.\n\n2. Pull the choke. It has to click.\n\n3. Pull the rope."
@@ -76,5 +76,39 @@ def test_it_is_whole_sentences_and_no_longer_than_it_may_be(parts, whole, data):
     assert start in {begin for begin, _ in split(text)}
     assert end in {last for _, last in split(text)}
     assert start < end
+    assert ORDER not in text[start:end]
+    assert end - start <= max(MOST, sentence[1] - sentence[0])
+
+
+def named(text: str, words: str) -> str:
+    found = next(span for span in split(text) if words in text[slice(*span)])
+    return text[slice(*several(text, found))]
+
+
+def test_several_things_are_a_list_or_the_paragraph_that_names_them():
+    assert named(TEXT, "2. Pull").startswith("1. Open the cock.")
+    assert named(f"{LEAD}\n\nThere are valves. There are pumps.\n\n1. Open it.", "pumps") == (
+        "There are valves. There are pumps.\n\n1. Open it."
+    )
+
+
+def test_of_prose_that_names_several_things_little_is_quoted_and_of_a_list_all():
+    prose = "There are valves, and pumps of every kind. " * 30
+    assert len(named(prose, "There are valves")) <= 400
+    items = "\n".join(f"- the pump of hall {number}, which is old" for number in range(25))
+    assert named(f"{LEAD}\n\n{items}", "hall 3,") == items
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=40), st.data())
+def test_several_things_are_whole_sentences_with_the_one_that_answers(parts, data):
+    text = "".join(parts)
+    spans = [span for span in split(text) if ORDER not in text[slice(*span)]]
+    if not spans:
+        return
+    sentence = data.draw(st.sampled_from(spans))
+    start, end = several(text, sentence)
+    assert start in {begin for begin, _ in split(text)}
+    assert end in {last for _, last in split(text)}
+    assert start <= sentence[0] < sentence[1] <= end
     assert ORDER not in text[start:end]
     assert end - start <= max(MOST, sentence[1] - sentence[0])
