@@ -44,12 +44,16 @@ _SEVERAL = (
     r"\bwhat\s+(?:is|comes)\s+(?:included|in|inside|with)\b|\bwhat\s+causes\b",
     rf"{_IT_IS}(?:process|procedure|steps|advantages?){_OF_IT}",
 )
+_NOT_ASKED = r"(?:(?!(?:who|whom|whose|what|which|when|where|why)\b)[\w'’-]+\s+){0,4}"
 _WAY = (
-    rf"\bhow\b(?!\s+(?:{_MEASURED}|did|was|were|had|has|have|come|about)\b)",  # what happened once is no way
-    rf"{_IT_IS}(?:process|procedure|protocol|method|steps){_OF_IT}",
+    rf"(?:^|[,.;:?!]\s)\W*{_NOT_ASKED}how\s+(?:(?:exactly|best|else|then)\s+)?"
+    rf"(?:to|do|does|{_MODAL}|(?:is|are)\s+(?:the|an?|my|our|this|that|these|those|it|they))\b",
+    rf"{_IT_IS}(?:process|procedure|steps|(?:protocol|method)(?=\s+(?:for|to)\b)){_OF_IT}",
     r"^\W*(?:the\s+)?(?:procedure|steps|instructions)\b",
     r"\b(?:what|which)\s+(?:\w+\s+){0,2}steps\b",
-    rf"\bwhat\s+(?:to\s+do\b|(?:{_MODAL}|do)\s+\w+\s+(?:(?:have|need)\s+to\s+)?do\b)",
+    r"\bwhat\s+(?:to\s+do\b|(?:should|must|shall|can|may|do|does)\s+"
+    r"(?:I|you|we|one|they|people|someone|users?|members|employees|operators?|(?:the|an?)\s+\w+)\s+"
+    r"(?:(?:have|has|need|needs)\s+to\s+)?do\b)",
     rf"^\W*(?:please\s+)?(?:explain|describe|compare)\b|{_IT_IS}differences?{_OF_IT}",
 )
 _REASONED = (

@@ -52,7 +52,7 @@ def answer(given: Answer, width: int, *, shown: Evidence | None = None) -> str:
     if given.abstained:
         return "\n".join([f"{REFUSAL}.", *_nearest(given, width)]) + "\n"
     text = answer_text(given)
-    if shown is not None and text == f"{shown.quote.strip()} [{shown.n}]":
+    if shown is not None and is_quote(given, shown):
         return f"Quoted word for word [{shown.n}].\n"
     lines = [_wrapped(clean(text), width), ""]
     lines += [_citation(citation) for citation in _first_of_each(given.citations)]
@@ -83,12 +83,9 @@ def timings(spent: Timings) -> str:
     return f"evidence after {spent.first_evidence_ms:.0f} ms ({stages}), all in {spent.total_ms:.0f} ms"
 
 
-def is_quote(given: Answer) -> bool:
-    """Tell whether an answer is one quote as it stands, and nothing else."""
-    if given.abstained or len(given.citations) != 1:
-        return False
-    (citation,) = given.citations
-    return answer_text(given) == f"{citation.quote.strip()} [{citation.n}]"
+def is_quote(given: Answer, shown: Evidence | None) -> bool:
+    """Tell whether an answer is the quote `shown` as it stands, and nothing else."""
+    return shown is not None and answer_text(given) == f"{shown.quote.strip()} [{shown.n}]"
 
 
 def answer_text(given: Answer) -> str:

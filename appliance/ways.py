@@ -16,8 +16,8 @@ from appliance.types import Span
 
 MOST = 1_400
 """Characters of a way that are quoted: a screen."""
-BEFORE = 1_400
-"""Characters in front of the sentence that answers in which the first step is looked for."""
+BEFORE = 2_000
+"""Characters from the first step to the end of the sentence that answers: if no more, both are quoted."""
 _NEAR = 900
 """Characters from the beginning of a section to the end of that sentence, where it is quoted from there."""
 _PROSE, _FEW = 800, 400
@@ -31,17 +31,17 @@ def way(text: str, sentence: Span, *, whole: bool) -> Span:
     """Return the span of the way that `sentence` is a part of, whole sentences of `text`.
 
     It begins with the `whole` text, where that is a section about the way and not too far off; else with the
-    first of the steps that lead to the sentence, else with its paragraph. What speaks to the assistant ends
-    it. Where the first step is far off, the sentence is not in it.
+    first of the steps that the sentence is one of, else with its paragraph. What speaks to the assistant ends
+    it, and nothing about a sentence that does is quoted.
     """
     listed = whole_list(text, sentence, MOST)
     spans = _unspoken(text, listed)
     starts = _paragraphs(text, listed, spans)
-    step = next((start for start in reversed(starts) if _is_first(text, start)), None)
+    step = _first_step(text, starts, listed)
     if whole and listed[1] - starts[0] <= _NEAR:
         start, most = starts[0], MOST
     elif step is not None:
-        start, most = step, MOST
+        start, most = step, max(MOST, listed[1] - step)
     else:
         start, most = _near(starts, listed), MOST if whole else _PROSE
     return start, _end(spans, start, most, listed)
@@ -73,20 +73,36 @@ def _end(spans: Iterable[Span], start: int, most: int, listed: Span) -> int:
     return max((end for begin, end in spans if begin >= start and end - start <= most), default=listed[1])
 
 
-def _is_first(text: str, start: int) -> bool:
-    """Tell whether a count of steps begins with the paragraph at `start`."""
-    found = _STEP.match(text, start)
-    return found is not None and int(found[1] or found[2]) == 1
+def _first_step(text: str, starts: Sequence[int], listed: Span) -> int | None:
+    """Return where the first of the steps begins that the list is one of, or stands in one of.
+
+    None where that is too far off: from there on it would not be quoted.
+    """
+    steps = [(start, int(found[1] or found[2])) for start in starts if (found := _STEP.match(text, start))]
+    within = bool(steps) and (steps[-1][0] == starts[-1] or _follows(text, listed[1], steps[-1][1] + 1))
+    first = next((start for start, number in reversed(steps) if number == 1), None)
+    return first if within and first is not None and listed[1] - first <= BEFORE else None
+
+
+def _follows(text: str, end: int, number: int) -> bool:
+    """Tell whether the step of that number begins one of the paragraphs behind `end`."""
+    steps = (_STEP.match(text, found.end()) for found in _PARAGRAPH.finditer(text, end))
+    return any(int(found[1] or found[2]) == number for found in steps if found)
 
 
 def _unspoken(text: str, span: Span) -> list[Span]:
-    """Return the sentences about `span`, up to those on either side that speak to the assistant."""
+    """Return the sentences about `span`, up to those on either side that speak to the assistant.
+
+    None where `span` stands in one: a row that is too long for a chunk is one sentence in the whole text.
+    """
     found: list[Span] = []
     for each in split(text):
         if not to_assistant(text[slice(*each)]):
             found.append(each)
-        elif each[0] < span[0]:
+        elif each[1] <= span[0]:
             found.clear()
-        else:
+        elif each[0] >= span[1]:
             break
+        else:
+            return []
     return found

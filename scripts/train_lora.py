@@ -33,6 +33,7 @@ from torch import Tensor
 from appliance.errors import ApplianceError, UsageError
 from scripts import adapter, families, floats, gguf, quantize
 from scripts.examples import JUDGE_EVERY, SEED, Learner, answered, foretell, load_model, save_whole
+from scripts.fetch import digest
 from scripts.replicas import Replica, train
 
 RANK: Final = 32
@@ -140,8 +141,8 @@ class Job:
 
     @property
     def phase(self) -> str:
-        """Return what is judged: float weights always do better than those on the grid."""
-        return "grid" if self.grid else "float"
+        """Return what is judged: float weights do better than those on a grid, and each importance is one."""
+        return f"grid {digest(self.grid)[:16]}" if self.grid else "float"
 
     def trainee(self, taken: int) -> Adapted:
         """Load model and data."""

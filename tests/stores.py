@@ -130,6 +130,11 @@ class FakeStore:
         starts = self._kept[document_id].draft.page_starts
         return max(sum(start <= offset for start in starts), 1) if starts else None
 
+    def page_span(self, document_id, offset):
+        page = self.page_at(document_id, offset)
+        starts = self._kept[document_id].draft.page_starts
+        return (starts[page - 1], starts[page] if page < len(starts) else None) if page else None
+
     def begin(self, draft, *, model):
         _printable(draft)
         for document_id, kept in list(self._kept.items()):

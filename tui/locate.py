@@ -50,6 +50,9 @@ def locate(found: Sequence[Leaf], passage: Passage, span: Span | None) -> tuple[
     beginning is marked.
     """
     quote = passage.text if span is None else passage.text[slice(*span)]
+    exact = _by_offset(found, passage.start + (span[0] if span else 0), quote)
+    if exact is not None:
+        return exact[0], exact[1] if span is not None else None
     first = next((i for i, leaf in enumerate(found) if leaf.page == passage.page), 0)
     for wanted in (quote, quote[:_HEAD_CHARS]):
         for index in (*range(first, len(found)), *range(first)):
@@ -57,6 +60,17 @@ def locate(found: Sequence[Leaf], passage: Passage, span: Span | None) -> tuple[
             if where is not None:
                 return index, where if span is not None else None
     return first, None
+
+
+def _by_offset(found: Sequence[Leaf], at: int, quote: str) -> tuple[int, Span] | None:
+    """Return the leaf and span of the quote that begins at the character `at` of a text without pages."""
+    for index, leaf in enumerate(found):
+        if at < len(leaf.text):
+            end = min(at + len(quote), len(leaf.text))
+            there = leaf.page is None and quote and quote.startswith(leaf.text[at:end])
+            return (index, (at, end)) if there else None
+        at -= len(leaf.text)
+    return None
 
 
 def find(text: str, words: str, *, after: int = 0) -> Span | None:

@@ -59,7 +59,8 @@ def compose(
     Deterministic; `count` counts tokens, `context` is the model's limit for prompt and answer, `brief` says
     that it was trained on these prompts and needs no example. The quote goes in with what stands about it, of
     other passages the sentences that `telling` and the question's words point to. What does not fit is left
-    out, further passages first and the quote never. A `brief` model is also told what the reader marked.
+    out, further passages first and the quote's beginning never. A `brief` model is also told what the reader
+    marked.
     """
     system = BRIEF if brief else SYSTEM
     asked = _cut_words(question, QUESTION_TOKENS, count)
@@ -120,7 +121,8 @@ def _around(text: str, quote: Span) -> list[list[Span]]:
         return []
     after, before = spans[touched[-1] + 1 :], spans[: touched[0]][::-1]
     others = [span for pair in zip_longest(after, before) for span in pair if span]
-    return [_with_header(text, [spans[at] for at in touched]), *([span] for span in others)]
+    first, *rest = (spans[at] for at in touched)
+    return [_with_header(text, [first]), *([span] for span in (*rest, *others))]
 
 
 def _matter(text: str, points: Sequence[Span], words: Collection[str]) -> list[list[Span]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from appliance import ways
 from appliance.brevity import asks_for_a_way, asks_for_several
+from appliance.instructions import to_assistant
 from appliance.retrieve import fusion, refusal, sections, spelling, vectors, words
 from appliance.retrieve.names import Name, holders
 from appliance.retrieve.reader import NOTHING, Question, Reader, Reading, SentenceReader
@@ -42,7 +43,7 @@ _WORDS, _LETTERS = 256, 4096
 _EXACT = 16
 """Identifiers and numbers of it that are looked for to see whether they are anywhere."""
 _WORD = re.compile(r"\S+")
-_ENDINGS = ("s", "es", "ed", "d", "ing", "ly")
+_ENDINGS, _STEM = ("s", "es", "ed", "ing"), 4
 _WHOLE = 3
 """Tokens of a word that is one token, with the two that stand around it."""
 
@@ -139,6 +140,7 @@ class Retriever:
         So is an inflection of one: "vials" is not a slip for "vias".
         """
         stems = (word.removesuffix(ending) for ending in _ENDINGS if word.endswith(ending))
+        stems = (stem for stem in stems if len(stem) >= _STEM)
         return min(self._encoder.token_counts([word, *stems])) <= _WHOLE
 
     def _read(self, found: Candidates, most: int) -> list[tuple[Passage, Reading]]:
@@ -159,6 +161,8 @@ class Retriever:
 
         The sentence that answers best is often one about the way, or its last step.
         """
+        if not ranked:
+            return []
         said = [self._titled(asked, passage) for passage, _ in ranked]
         pairs = [
             (replace(passage, score=(1 - _HEADED) * passage.score + _HEADED * title), reading)
@@ -169,14 +173,16 @@ class Retriever:
         section = [
             pair
             for pair in pairs
-            if (pair[0].document_id, pair[0].heading) == (best.document_id, best.heading)
+            if (pair[0].document_id, pair[0].heading, pair[0].page)
+            == (best.document_id, best.heading, best.page)  # of a quote all stands on one page
             and pair[0].score >= best.score - _BESIDE
             and pair[1].quotable
         ]
         if not best.heading or not section:
             return pairs
         first = min(section, key=lambda pair: pair[0].start)
-        return [first, *(pair for pair in pairs if pair is not first)]
+        begun = (replace(first[0], score=best.score), first[1])
+        return [begun, *(pair for pair in pairs if pair is not first)]
 
     def _titled(self, asked: words.Query, passage: Passage) -> float:
         """Return how much of the question its headings say, the last of them above all, in [0, 1]."""
@@ -243,17 +249,22 @@ class Retriever:
         a_way = asks_for_a_way(asked.text)
         if not a_way and not asks_for_several(asked.text):
             return passage, reading
-        wide, begins = sections.widened(self._store, passage, before=ways.BEFORE, after=ways.MOST)
-        own = passage.start - wide.start
-        told = _moved(reading, own)
-        about = a_way and begins and self._titled(asked.query, passage) >= _ABOUT
-        span = ways.way(wide.text, told.span, whole=about) if a_way else ways.several(wide.text, told.span)
-        start, end = self._as_far_as_the_page(wide, span)
-        # The passage stays whole: what was read in it has to be there.
-        first, last = min(start, own), max(end, own + len(passage.text))
-        shown = replace(wide, text=wide.text[first:last], start=wide.start + first)
-        marked = told.mark if told.mark and start <= told.mark[0] and told.mark[1] <= end else None
-        return shown, replace(_moved(replace(told, mark=marked), -first), span=(start - first, end - first))
+        found = sections.section(self._store, passage, reading.span, before=ways.BEFORE, after=ways.MOST)
+        wide, (first, last) = found.passage, found.part
+        text, told = wide.text[first:last], _moved(reading, passage.start - wide.start - first)
+        about = found.begins and self._titled(asked.query, passage) >= _ABOUT
+        quote = ways.way(text, told.span, whole=about) if a_way else ways.several(text, told.span)
+        if any(to_assistant(text[slice(*each)]) for each in split(text[slice(*quote)])):
+            return passage, reading  # no wider quote is worth an order in it
+        # The passage stays whole: what else was read in it has to be there.
+        start, end = (wide.start + first + at for at in quote)
+        shown = sections.span(
+            self._store, wide, (min(start, passage.start), max(end, passage.start + len(passage.text)))
+        )
+        told = _moved(reading, passage.start - shown.start)
+        at = (start - shown.start, end - shown.start)
+        marked = told.mark if told.mark and at[0] <= told.mark[0] and told.mark[1] <= at[1] else None
+        return shown, replace(told, span=at, mark=marked)
 
     def _evidence(self, passage: Passage, index: int, reading: Reading, near: float) -> Evidence:
         start, end = reading.span
@@ -268,13 +279,6 @@ class Retriever:
             near=near,
             mark=reading.mark,
         )
-
-    def _as_far_as_the_page(self, passage: Passage, span: Span) -> Span:
-        """Return of the span what stands on the page on which it begins."""
-        start, end = span
-        page = self.page_of(passage, start)
-        ends = (last for begin, last in split(passage.text[:end]) if begin >= start)
-        return start, max((last for last in ends if self.page_of(passage, last - 1) == page), default=end)
 
     def page_of(self, passage: Passage, start: int) -> int | None:
         """Return the page on which a quote begins: a passage may end on the page after its own."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from appliance.types import Hit, Passage
+from appliance.types import Hit, Passage, Span
 
 
 class Shelf(Protocol):
@@ -24,27 +24,56 @@ class Shelf(Protocol):
         """Return a document's text."""
         ...
 
+    def page_at(self, document_id: int, offset: int) -> int | None:
+        """Return the page on which a character of a document's text stands."""
+        ...
 
-def widened(shelf: Shelf, passage: Passage, *, before: int, after: int) -> tuple[Passage, bool]:
-    """Return the passage with what stands before and after it in its section, and whether its beginning does.
+    def page_span(self, document_id: int, offset: int) -> tuple[int, int | None] | None:
+        """Return where that page begins, and where the next one does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A `passage` with what stands about it in its section; `part` is the span of it on one page.
+
+    `begins` tells whether that page's part of the section is there from its beginning.
+    """
+
+    passage: Passage
+    part: Span
+    begins: bool
+
+
+def section(shelf: Shelf, passage: Passage, sentence: Span, *, before: int, after: int) -> Section:
+    """Return the section of a passage about one of its sentences, on whose page the quote will be.
 
     `before` and `after` are in characters, of which chunks add so much at least, if there is so much.
     """
     start, end = passage.start, passage.start + len(passage.text)
+    at = (start + sentence[0], start + sentence[1])
+    top, bottom = shelf.page_span(passage.document_id, at[0]) or (0, None)
+    begins = True
     for each in _others(shelf, passage, onwards=False):
-        if passage.start - start >= before:
+        if start <= top or at[0] - start >= before:
+            begins = start <= top
             break
         start = each.start
-    else:
-        before = 0
     for each in _others(shelf, passage, onwards=True):
-        if end - passage.start - len(passage.text) >= after:
+        if (bottom is not None and end >= bottom) or end - at[1] >= after:
             break
         end = each.start + len(each.text)
-    if end - start == len(passage.text):
-        return passage, not before
-    text = shelf.text(passage.document_id)[start:end]
-    return replace(passage, text=text, start=start), not before
+    last = end if bottom is None else max(min(end, bottom), at[1])  # a sentence may run over to the next page
+    return Section(span(shelf, passage, (start, end)), (max(top - start, 0), last - start), begins)
+
+
+def span(shelf: Shelf, passage: Passage, wanted: Span) -> Passage:
+    """Return the passage from one character of its document's text to another, which hold all of it."""
+    start, end = wanted
+    if (start, end) == (passage.start, passage.start + len(passage.text)):
+        return passage
+    page = passage.page and shelf.page_at(passage.document_id, start)
+    return replace(passage, text=shelf.text(passage.document_id)[start:end], start=start, page=page)
 
 
 def _others(shelf: Shelf, passage: Passage, *, onwards: bool) -> Iterator[Passage]:

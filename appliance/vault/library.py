@@ -109,6 +109,20 @@ class Library:
             starts = self._ledger.starts(document_id)
         return max(bisect.bisect_right(starts, offset), 1) if starts else None
 
+    def page_span(self, document_id: int, offset: int) -> tuple[int, int | None] | None:
+        """Return where the page begins on which the character `offset` of a ready document's text stands.
+
+        And where the next one does, None for the last; None for both where the format has no pages.
+
+        Raises:
+            UsageError: there is no document of that id.
+        """
+        with self._ledger.reading():
+            self.document(document_id)
+            starts = self._ledger.starts(document_id)
+        after = max(bisect.bisect_right(starts, offset), 1)
+        return (starts[after - 1], starts[after] if after < len(starts) else None) if starts else None
+
     # Searching
 
     def prepare(self) -> None:

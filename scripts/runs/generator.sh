@@ -25,6 +25,7 @@ lora() {
     --model "$base" --work "$work" --minutes "$minutes" --workers "$workers" "$@"
 }
 python=.venv/bin/python name=smollm2-135m-cited importance=$work/importance.safetensors
+[ -e "$work/checkpoint.safetensors" ] || rm -f "$importance"  # of a training that is begun anew
 lora --until 0.6
 if [ ! -e "$importance" ]; then  # of the float weights; later the adapter is another
   "$python" -m scripts.convert "$work/adapter" "$work/merged.gguf" --kind merged --base "$base" --type f16

@@ -87,6 +87,7 @@ step "feedback"
 "$python" -m scripts.feedback check "$feedback"
 stage corpus "$work/corpus/card.json" "$feedback" "$data" "$default/model.gguf" -- \
   "$python" -m scripts.corpus --data "$data" --feedback "$feedback" --model "$default/model.gguf" --out "$work/corpus"
+[ -e "$importance" ] || rm -f "$work/done/training"
 stage training "$adapter" "$work/corpus/card.json" "$base" -- \
   train
 stage merging "$work/merged.gguf" "$adapter" "$base" -- \

@@ -47,6 +47,7 @@ distill() {
   nice -n 10 "$trainer" -m scripts.distill --teacher "$teacher" --student "$work/cut" \
     --examples "$examples" --work "$work" --minutes "$minutes" --workers "$workers" "$@"
 }
+[ -e "$work/checkpoint.safetensors" ] || rm -f "$importance"  # of a training that is begun anew
 merge() { "$python" -m scripts.convert "$1" "$work/merged.gguf" --kind merged --base "$work/cut.gguf" --type f16; }
 distill --until 0.6
 "$python" -m scripts.convert "$work/cut" "$work/cut.gguf" --kind generator --type f16

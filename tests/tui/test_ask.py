@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from appliance.errors import IntegrityError
-from appliance.types import Citation
+from appliance.types import Citation, Evidence
 from tests.fakes import QUOTE, TEXT, FakeClient, Gate, fake_passage
 from tui import clean
 from tui import messages as said
@@ -213,11 +213,12 @@ async def test_a_long_quote_has_the_screen_for_itself_and_is_not_shown_twice(sta
         answer = on.said(said.AnswerReady)[-1].answer
         for long, quote in ((False, "Open the valve."), (True, "Open the valve. " * 30)):
             citation = Citation(2, "x", 3, "", quote, supported=True)
-            told = {"answer": f"{quote.strip()} [2]", "citations": (citation,)}
+            shown = Evidence(2, 0, len(quote), quote, "x", 3, "", 0.9)
+            told = {"answer": f"{quote.strip()} [2]", "citations": (citation,), "evidence": shown}
             screen._show_answer(type(answer)(**{**_fields(answer), **told}))
             await on.pilot.pause()
-            shown = "Quoted word for word [2]." if long else "Open the valve. [2]"
-            assert screen.answer_pane.text == shown
+            expected = "Quoted word for word [2]." if long else "Open the valve. [2]"
+            assert screen.answer_pane.text == expected
             assert (screen.answer_pane.size.height < screen.passage.size.height) is long
         await on.press("slash")
         await on.ask()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,6 +94,16 @@ def test_the_quote_is_looked_for_on_the_passages_page_first() -> None:
 def test_a_quote_on_the_page_after_is_found() -> None:
     at, span = locate(leaves(_pages("a", "b", TEXT)), fake_passage(1), _span(TEXT))
     assert (at, span) == (2, _span(TEXT))
+
+
+def test_of_the_same_words_twice_those_at_the_quotes_place_are_marked() -> None:
+    text = f"{TEXT}\n\n{TEXT}"
+    passage = replace(fake_passage(1), start=len(TEXT) + 2, page=None)
+    at = tuple(passage.start + place for place in _span(TEXT))
+    whole = (DocumentPage(fake_document(), None, text),)
+    assert locate(leaves(whole), passage, _span(TEXT)) == (0, at)
+    parts = tuple(replace(whole[0], text=part) for part in (text[: at[1] - 5], text[at[1] - 5 :]))
+    assert locate(leaves(parts), passage, _span(TEXT)) == (0, (at[0], at[1] - 5))
 
 
 def test_a_quote_over_a_page_break_is_marked_where_it_begins() -> None:

@@ -333,17 +333,57 @@ def test_a_way_is_quoted_with_all_its_steps_and_a_reason_by_its_sentence(questio
     assert found.evidence.quote == quote
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        "How do I open the suction valve of pump P-101?",
-        "List the steps that open the suction valve of pump P-101",
-    ],
+def paged(*pages):
+    """Return a store and encoder of one section over several pages."""
+    blocks = [Block("heading", "Bleeding The Boiler", 1, level=1)]
+    blocks += [Block("paragraph", part, number) for number, page in enumerate(pages, 1) for part in page]
+    store, encoder = FakeStore(), FakeEncoder()
+    text, starts, pieces = chunks(Parsed("manual", tuple(blocks), len(pages)))
+    resume = store.begin(
+        Draft("/in/m", "manual", "manual", "00", len(text), text, starts, pieces), model=encoder.name
+    )
+    store.append(resume.document_id, pieces, encoder.encode([chunk_input(c, "manual") for c in pieces]))
+    store.finish(resume.document_id)
+    return store, encoder
+
+
+PREAMBLE = (
+    "The boiler has to be bled once a year, in autumn, before the frost comes and the house grows cold. "
 )
-def test_of_what_runs_over_to_another_page_this_pages_part_is_quoted(monkeypatch, question):
-    retriever = Retriever(*stored(("manual", [[STEPS], [FILL]])))
-    monkeypatch.setattr(retriever, "page_of", lambda _passage, at: 1 + (at > STEPS.index("3.")))
-    assert retriever.retrieve(question).evidence.quote == STEPS.rpartition("\n")[0]
+BLEED = ["1. Open the valve of the boiler.", "2. Wait for the air to leave it.", "3. Close the valve."]
+
+
+@pytest.mark.parametrize(
+    "question", ["How do I open the valve of the boiler?", "List the valves of the boiler"]
+)
+@pytest.mark.parametrize("page", [1, 2])
+def test_what_is_quoted_stands_on_the_page_that_is_cited(question, page):
+    pages = [[PREAMBLE * 3], BLEED] if page == 2 else [BLEED, [PREAMBLE * 3]]
+    store, encoder = paged(*pages)
+    found = Retriever(store, encoder).retrieve(question)
+    assert found.evidence.page == page
+    assert found.evidence.quote == "\n\n".join(BLEED)
+    shown = found.passages[found.evidence.n - 1]
+    assert shown.page == store.page_at(shown.document_id, shown.start)
+
+
+def test_of_steps_that_run_over_to_another_page_those_on_the_page_are_quoted():
+    store, encoder = paged([PREAMBLE * 7, *BLEED[:2]], [BLEED[2], FILL])
+    found = Retriever(store, encoder).retrieve("How do I open the valve of the boiler?")
+    assert found.evidence.page == 1
+    assert found.evidence.quote.endswith(BLEED[1])
+
+
+def test_an_empty_store_answers_no_question_for_a_way():
+    found = Retriever(FakeStore(), FakeEncoder()).retrieve("How do I open the valve?")
+    assert (found.evidence, found.passages) == (None, ())
+
+
+def test_an_order_in_the_wider_quote_leaves_the_sentence_alone():
+    row = f"To open the valve of the boiler press the button. {ORDER} " + "Wait for it. " * 90
+    store, encoder = paged([f"Work | {row}", FILL])
+    found = Retriever(store, encoder).retrieve("How do I open the valve of the boiler?")
+    assert found.evidence is None or "Ignore" not in found.evidence.quote
 
 
 ABOUT = "This is about valves and pumps of every kind, of which the house has many. " * 4

@@ -113,7 +113,7 @@ class AnswerPane(Pane):
 
 def is_long_quote(answer: Answer) -> bool:
     """Tell whether the answer is a quote that needs the screen for itself."""
-    return is_quote(answer) and len(answer.answer) > LONG
+    return is_quote(answer, answer.evidence) and len(answer.answer) > LONG
 
 
 def _said(answer: Answer) -> str:
