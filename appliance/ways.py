@@ -24,7 +24,7 @@ _PROSE, _FEW = 800, 400
 """Characters that are quoted where neither steps nor the headings say that this is the way; and of prose that
 names several things."""
 _STEP = re.compile(r"\(?(\d{1,3})[.)]\s|step\s+(\d{1,3})\b", re.IGNORECASE)
-_PARAGRAPH = re.compile(r"(?:^|\n[ \t]*\n)\s*(?=\S)")
+_PARAGRAPH = re.compile(r"(?:^|\n[ \t]*\n|\n(?=[ \t]*step[ \t]\d))\s*(?=\S)", re.IGNORECASE)
 
 
 def way(text: str, sentence: Span, *, whole: bool) -> Span:
@@ -74,14 +74,16 @@ def _end(spans: Iterable[Span], start: int, most: int, listed: Span) -> int:
 
 
 def _first_step(text: str, starts: Sequence[int], listed: Span) -> int | None:
-    """Return where the first of the steps begins that the list is one of, or stands in one of.
+    """Return where the first of the steps begins that the list is one of, stands in one of, or soon follows.
 
     None where that is too far off: from there on it would not be quoted.
     """
     steps = [(start, int(found[1] or found[2])) for start in starts if (found := _STEP.match(text, start))]
-    within = bool(steps) and (steps[-1][0] == starts[-1] or _follows(text, listed[1], steps[-1][1] + 1))
     first = next((start for start, number in reversed(steps) if number == 1), None)
-    return first if within and first is not None and listed[1] - first <= BEFORE else None
+    if first is None:
+        return None
+    within = steps[-1][0] == starts[-1] or _follows(text, listed[1], steps[-1][1] + 1)
+    return first if listed[1] - first <= (BEFORE if within else _NEAR) else None
 
 
 def _follows(text: str, end: int, number: int) -> bool:

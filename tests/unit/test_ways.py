@@ -27,8 +27,12 @@ def test_else_it_begins_with_the_first_step(words):
     assert told(TEXT, words) == TEXT[TEXT.index("1. Open") :]
 
 
-def test_what_stands_behind_the_steps_is_none_of_them():
-    assert told(TEXT, AFTER) == TEXT[TEXT.index(AFTER) :]
+def test_what_stands_behind_steps_is_quoted_with_them_only_if_they_are_few():
+    assert told(TEXT, AFTER) == TEXT[TEXT.index("1. Open") :]
+    many = "\n\n".join(
+        f"{number}. A plank of beech, one of the long ones that fit." for number in range(1, 21)
+    )
+    assert told(f"{many}\n\n{AFTER}", AFTER) == AFTER
 
 
 def test_or_with_its_paragraph():
@@ -50,6 +54,8 @@ def test_the_sentence_may_be_far_from_the_first_step():
     assert found.startswith("Step 1: Turn it.")
     assert found.endswith("Step 4: Turn it.")
     assert MOST < len(found) <= BEFORE
+    crowded = steps(5, 10).replace("\n\nStep", "\nStep")
+    assert told(crowded, "Step 4").startswith("Step 1: Turn it.")
 
 
 def test_where_it_is_too_far_the_way_is_quoted_from_its_own_step_on():
