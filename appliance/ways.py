@@ -58,7 +58,7 @@ def several(text: str, sentence: Span) -> Span:
 def _paragraphs(text: str, listed: Span, spans: Sequence[Span]) -> list[int]:
     """Return where paragraphs begin up to the list, the first where `spans` do."""
     first = min(spans[0][0], listed[0]) if spans else listed[0]
-    found = (max(each.end(), first) for each in _PARAGRAPH.finditer(text, 0, listed[0] + 1))
+    found = (max(each.end(), first) for each in _PARAGRAPH.finditer(text, 0, listed[1]))
     return [first, *(start for start in found if first < start <= listed[0])]
 
 
