@@ -82,14 +82,14 @@ def _first_step(text: str, starts: Sequence[int], listed: Span) -> int | None:
     first = next((start for start, number in reversed(steps) if number == 1), None)
     if first is None:
         return None
-    within = steps[-1][0] == starts[-1] or _follows(text, listed[1], steps[-1][1] + 1)
+    within = steps[-1][0] == starts[-1] or _follows(text, listed[1], steps[-1][1])
     return first if listed[1] - first <= (BEFORE if within else _NEAR) else None
 
 
 def _follows(text: str, end: int, number: int) -> bool:
-    """Tell whether the step of that number begins one of the paragraphs behind `end`."""
+    """Tell whether a step after the one of that number begins one of the paragraphs behind `end`."""
     steps = (_STEP.match(text, found.end()) for found in _PARAGRAPH.finditer(text, end))
-    return any(int(found[1] or found[2]) == number for found in steps if found)
+    return any(int(found[1] or found[2]) > number for found in steps if found)
 
 
 def _unspoken(text: str, span: Span) -> list[Span]:
