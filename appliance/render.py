@@ -318,7 +318,8 @@ def _lines(text: str) -> list[str]:
         listing = width < _COLUMN and not ITEM.match(paragraph.lstrip())
         for line in lines:
             full = before and not listing and len(before) > width * _FULL
-            if full and not ITEM.match(line) and flows_on(before, line, width=width):
+            begins = ITEM.match(line) or CELL in line or CELL in before
+            if full and not begins and flows_on(before, line, width=width):
                 found[-1] += f" {line}"
             else:
                 found.append(line)

@@ -15,7 +15,7 @@ from appliance.instructions import to_assistant
 from appliance.retrieve import fusion, refusal, sections, spelling, vectors, words
 from appliance.retrieve.names import Name, holders
 from appliance.retrieve.reader import NOTHING, Question, Reader, Reading, SentenceReader
-from appliance.sentences import split
+from appliance.sentences import CELL, split
 from appliance.types import PASSAGES, Evidence, Hit, Level, Passage, Span, Timings, Verdict
 from appliance.vault.store import Store
 
@@ -247,7 +247,8 @@ class Retriever:
     def _quotable(self, asked: Question, passage: Passage, reading: Reading) -> tuple[Passage, Reading]:
         """Return what to quote, and where: more than a sentence where more is asked for."""
         a_way = asks_for_a_way(asked.text)
-        if not a_way and not asks_for_several(asked.text):
+        in_row = CELL in passage.text[slice(*reading.span)]  # what is to be done at E04 is said in its row
+        if in_row or not (a_way or asks_for_several(asked.text)):
             return passage, reading
         found = sections.section(self._store, passage, reading.span, before=ways.BEFORE, after=ways.MOST)
         wide, (first, last) = found.passage, found.part

@@ -68,12 +68,16 @@ def section(shelf: Shelf, passage: Passage, sentence: Span, *, before: int, afte
 
 
 def span(shelf: Shelf, passage: Passage, wanted: Span) -> Passage:
-    """Return the passage from one character of its document's text to another, which hold all of it."""
+    """Return the passage from one character of its document's text to another."""
     start, end = wanted
     if (start, end) == (passage.start, passage.start + len(passage.text)):
         return passage
     page = passage.page and shelf.page_at(passage.document_id, start)
-    return replace(passage, text=shelf.text(passage.document_id)[start:end], start=start, page=page)
+    if passage.start <= start and end <= passage.start + len(passage.text):
+        text = passage.text[start - passage.start : end - passage.start]
+    else:
+        text = shelf.text(passage.document_id)[start:end]
+    return replace(passage, text=text, start=start, page=page)
 
 
 def _others(shelf: Shelf, passage: Passage, *, onwards: bool) -> Iterator[Passage]:

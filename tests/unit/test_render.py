@@ -188,7 +188,8 @@ def test_a_row_without_a_header_stays_what_it_is() -> None:
 def test_the_lines_of_a_listing_stay_and_those_of_prose_are_joined() -> None:
     prose = "Set the screws, of which there are three, one at a time and from the\nleft to the right:"
     code = "sudo service stop\nmake flash DEVICE=/dev/serial/by-id/usb-1a86_USB2.0"
-    quote = f"{prose}\n\n[screws]\nfirst: 5, 30\nsecond: 155, 30\n\n{code}"
+    rows = "E04 | Too hot, above 85 degrees Celsius | Stop the pump\nE07 | Phase missing | Check the fuses"
+    quote = f"{prose}\n\n[screws]\nfirst: 5, 30\nsecond: 155, 30\n\n{code}\n\n{rows}"
     found = replace(evidence_of(a_passage()), quote=quote, mark=None)
     assert render.evidence(found, 100).splitlines()[1:] == [
         "  \u201cSet the screws, of which there are three, one at a time and from the left to the right:",
@@ -196,7 +197,9 @@ def test_the_lines_of_a_listing_stay_and_those_of_prose_are_joined() -> None:
         "   first: 5, 30",
         "   second: 155, 30",
         "   sudo service stop",
-        "   make flash DEVICE=/dev/serial/by-id/usb-1a86_USB2.0\u201d",
+        "   make flash DEVICE=/dev/serial/by-id/usb-1a86_USB2.0",
+        "   E04 | Too hot, above 85 degrees Celsius | Stop the pump",
+        "   E07 | Phase missing | Check the fuses\u201d",
     ]
 
 

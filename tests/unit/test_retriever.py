@@ -301,7 +301,7 @@ def test_an_identifier_brings_its_row_to_the_top_and_no_header_is_quoted():
     store.append(resume.document_id, pieces, encoder.encode([chunk_input(c, "crane") for c in pieces]))
     store.finish(resume.document_id)
     retriever = Retriever(store, encoder)
-    for question in ("E13", "error E13", "what is the remedy for error E13"):
+    for question in ("E13", "error E13", "what is the remedy for error E13", "what should I do at error E13"):
         found = retriever.retrieve(question)
         assert found.passages[0].page == 60
         assert found.evidence is not None
