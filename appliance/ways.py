@@ -70,7 +70,8 @@ def _near(starts: Sequence[int], listed: Span) -> int:
 
 def _end(spans: Iterable[Span], start: int, most: int, listed: Span) -> int:
     """Return where the last of the sentences from `start` on ends that `most` characters hold."""
-    return max((end for begin, end in spans if begin >= start and end - start <= most), default=listed[1])
+    ends = (end for begin, end in spans if begin >= start and end - start <= most)
+    return max([listed[1], *ends])  # a sentence that is too long for a chunk is one in the whole text
 
 
 def _first_step(text: str, starts: Sequence[int], listed: Span) -> int | None:

@@ -234,12 +234,16 @@ def sentences(text: str) -> list[Span]:
 
     Nor what speaks to the assistant: an injected instruction must not pass for an answer.
     """
-    spans = [
-        span for span in split(text) if not is_header(text, span) and not to_assistant(text[slice(*span)])
-    ]
+    every = split(text)
+    orders = [span for span in every if to_assistant(text[slice(*span)])]
+    spans = [span for span in every if span not in orders and not is_header(text, span)]
     whole = [span for span in spans if span[1] - span[0] >= _SHORT or CELL in text[slice(*span)]] or spans
     ends = {
-        one: two[1] for one, two in pairwise(whole) if text[one[1] - 1] == ":" and one[1] - one[0] < _ANNOUNCE
+        one: two[1]
+        for one, two in pairwise(whole)
+        if text[one[1] - 1] == ":"
+        and one[1] - one[0] < _ANNOUNCE
+        and not any(one[1] <= order[0] < two[0] for order in orders)  # or it would be quoted with both
     }
     return [(start, ends.get((start, end), end)) for start, end in whole]
 

@@ -77,7 +77,8 @@ def span(shelf: Shelf, passage: Passage, wanted: Span) -> Passage:
         text = passage.text[start - passage.start : end - passage.start]
     else:
         text = shelf.text(passage.document_id)[start:end]
-    return replace(passage, text=text, start=start, page=page)
+    lead = passage.lead if start == passage.start else ""  # a table's header, over what is no row of it
+    return replace(passage, text=text, start=start, page=page, lead=lead)
 
 
 def _others(shelf: Shelf, passage: Passage, *, onwards: bool) -> Iterator[Passage]:

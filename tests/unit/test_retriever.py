@@ -379,6 +379,15 @@ def test_an_empty_store_answers_no_question_for_a_way():
     assert (found.evidence, found.passages) == (None, ())
 
 
+@pytest.mark.parametrize("word", ["How do I", "When do I"])
+def test_an_order_behind_a_colon_is_not_quoted_with_what_follows_it(word):
+    announced = "To close the drain valve of the boiler proceed in the way that is told here:"
+    store, encoder = paged([announced, ORDER, "Turn the handle to the left until it stops."])
+    found = Retriever(store, encoder).retrieve(f"{word} close the drain valve of the boiler?")
+    assert found.evidence is not None
+    assert "Ignore" not in found.evidence.quote
+
+
 def test_an_order_in_the_wider_quote_leaves_the_sentence_alone():
     row = f"To open the valve of the boiler press the button. {ORDER} " + "Wait for it. " * 90
     store, encoder = paged([f"Work | {row}", FILL])

@@ -64,6 +64,14 @@ def test_where_it_is_too_far_the_way_is_quoted_from_its_own_step_on():
     assert "Step 8" in found
 
 
+@pytest.mark.parametrize("quoted", [lambda text, span: way(text, span, whole=True), several])
+def test_a_part_of_a_sentence_that_is_too_long_for_a_chunk_is_quoted_all_the_same(quoted):
+    text = f"{LEAD}\n\nopen the cock with the key, {'then wait for a while, ' * 80}and at last pull the rope"
+    at = text.index("and at last"), len(text)
+    start, end = quoted(text, at)
+    assert start <= at[0] < at[1] <= end
+
+
 def test_steps_without_their_first_are_not_followed_back():
     assert told("4. Turn it.\n\n5. Pull it.", "5. Pull") == "5. Pull it."
 
