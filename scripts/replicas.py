@@ -12,6 +12,7 @@ round, and the training ends when PATIENCE judgements were no better. A terminal
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import math
 import signal
@@ -281,7 +282,7 @@ def _judged(trainee: Trainee, number: int, plan: Plan, shared: Shared) -> dict[s
 
 def _stream(trainee: Trainee, number: int, plan: Plan) -> Iterator[Any]:
     first = int(plan.before.elapsed)  # after a restart other orders than before
-    for epoch in range(first, first + 1000):
+    for epoch in itertools.count(first):
         yield from trainee.batches(epoch)[number :: plan.workers]
 
 
