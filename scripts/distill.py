@@ -15,9 +15,6 @@ WORK/adapter is in PEFT's format: scripts/convert.py merges it into the student.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,11 +25,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from appliance.errors import ApplianceError, UsageError
+from appliance.errors import UsageError
 from scripts import train_lora
 from scripts.cut import KEPT
-from scripts.examples import JUDGE_EVERY, answered, foretell, load_model
-from scripts.replicas import train
+from scripts.examples import answered, foretell, load_model
 from scripts.train_lora import Adapted
 
 RANK: Final = 48
@@ -136,30 +132,12 @@ def main() -> int:
     parser.add_argument("--student", type=Path, required=True, help="the folder that scripts/cut.py wrote")
     parser.add_argument("--examples", type=Path, required=True, help="folder of scripts/corpus.py's")
     parser.add_argument("--work", type=Path, required=True, help="folder of all results")
-    parser.add_argument("--minutes", type=float, default=64)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--until", type=float, default=1.0, help="stop at this share of the minutes")
-    parser.add_argument(
-        "--grid", type=Path, help="train for the 4-bit file; what scripts/importance.py wrote"
-    )
+    train_lora.add_training(parser)
     options = parser.parse_args()
-    out = options.work / "adapter"
     options.work.mkdir(parents=True, exist_ok=True)
-    try:
-        last = train(
-            Job(options.student, options.examples, out, grid=options.grid, teacher=options.teacher),
-            options.work,
-            minutes=options.minutes,
-            workers=options.workers,
-            judge_every=JUDGE_EVERY,
-            until=options.until,
-        )
-    except ApplianceError as error:
-        print(f"{error.message} {error.hint}", file=sys.stderr)
-        return error.exit_code
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(json.dumps({"adapter": str(out), "peak_mb_a_worker": round(peak), **last}))
-    return 0
+    out = options.work / "adapter"
+    job = Job(options.student, options.examples, out, grid=options.grid, teacher=options.teacher)
+    return train_lora.run(job, options.work, options)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def _importance(path: Path, weights: Mapping[str, Tensor]) -> dict[str, floats.F
 def rounded(weight: Tensor, name: str, plan: quantize.Plan) -> Tensor:
     """Return the weights (out, in) of a matrix as the file made by `plan` holds them."""
     exact = floats.tensor(name, weight.numpy(), gguf.F32)
-    return torch.from_numpy(floats.unpack(quantize.quantized(exact, plan)))
+    return torch.tensor(floats.unpack(quantize.quantized(exact, plan)))  # of its own: bytes cannot be written
 
 
 class Adapted(Learner):
@@ -149,26 +149,22 @@ class Job:
         return Adapted(self, taken)
 
 
-def main() -> int:
-    """Train, or go on training."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=Path, required=True, help="a Hugging Face folder or a GGUF file")
-    parser.add_argument("--work", type=Path, required=True, help="folder of the examples and of all results")
-    parser.add_argument("--out", type=Path, help="folder of the adapter (default: WORK/adapter)")
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of every training of an adapter."""
     parser.add_argument("--minutes", type=float, default=64)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--until", type=float, default=1.0, help="stop at this share of the minutes")
     parser.add_argument(
         "--grid", type=Path, help="train for the 4-bit file; what scripts/importance.py wrote"
     )
-    options = parser.parse_args()
-    out = options.out or options.work / "adapter"
+
+
+def run(job: Job, work: Path, options: argparse.Namespace) -> int:
+    """Train, or go on, as the options say; print the last line, or what is wrong. Return the exit code."""
     try:
         last = train(
-            Job(options.model, options.work, out, options.grid),
-            options.work,
+            job,
+            work,
             minutes=options.minutes,
             workers=options.workers,
             judge_every=JUDGE_EVERY,
@@ -178,8 +174,22 @@ def main() -> int:
         print(f"{error.message} {error.hint}", file=sys.stderr)
         return error.exit_code
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(json.dumps({"adapter": str(out), "peak_mb_a_worker": round(peak), **last}))
+    print(json.dumps({"adapter": str(job.out), "peak_mb_a_worker": round(peak), **last}))
     return 0
+
+
+def main() -> int:
+    """Train, or go on training."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True, help="a Hugging Face folder or a GGUF file")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the examples and of all results")
+    parser.add_argument("--out", type=Path, help="folder of the adapter (default: WORK/adapter)")
+    add_training(parser)
+    options = parser.parse_args()
+    out = options.out or options.work / "adapter"
+    return run(Job(options.model, options.work, out, options.grid), options.work, options)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ class Library:
         with self._ledger.reading():
             self.document(document_id)
             starts = self._ledger.starts(document_id)
-        return max(bisect.bisect_right(starts, offset), 1) if starts else None
+        return _page(starts, offset)
 
     def page_span(self, document_id: int, offset: int) -> tuple[int, int | None] | None:
         """Return where the page begins on which the character `offset` of a ready document's text stands.
@@ -120,8 +120,8 @@ class Library:
         with self._ledger.reading():
             self.document(document_id)
             starts = self._ledger.starts(document_id)
-        after = max(bisect.bisect_right(starts, offset), 1)
-        return (starts[after - 1], starts[after] if after < len(starts) else None) if starts else None
+        page = _page(starts, offset)
+        return (starts[page - 1], starts[page] if page < len(starts) else None) if page else None
 
     # Searching
 
@@ -334,6 +334,11 @@ class Library:
         if self._coarse is None or self._coarse[0] != now:
             self._coarse = (now, _read_signs(self._database, self._ledger))
         return self._coarse[1]
+
+
+def _page(starts: Sequence[int], offset: int) -> int | None:
+    """Return the number of the page on which a character stands, None where there are no pages."""
+    return max(bisect.bisect_right(starts, offset), 1) if starts else None
 
 
 def _read_signs(database: Database, ledger: Ledger) -> CoarseIndex:

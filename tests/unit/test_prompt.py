@@ -113,6 +113,14 @@ def test_the_quote_comes_with_what_stands_about_it_and_leaves_room_for_others():
     assert second == "[2] Pumps\nThe impeller is of bronze."
 
 
+def test_of_a_quote_that_is_too_long_its_first_sentences_go_in_whole():
+    quote = SENTENCES[: SENTENCES.index("Sentence number 90")].strip()
+    first = build((passage(SENTENCES),), quote).user.partition("\n\n")[0]
+    assert "Sentence number 0 says something." in first
+    assert first.endswith("says something.")
+    assert QUOTED_TOKENS * 0.8 < count(first) <= QUOTED_TOKENS + 5
+
+
 def test_of_other_passages_goes_in_what_the_reader_and_the_words_point_to():
     text = f"{SENTENCES} The impeller turns at 1450 rpm. {SENTENCES}"
     passages = (passage("Quote."), passage(text, 2))

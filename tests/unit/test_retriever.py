@@ -9,13 +9,13 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from appliance import models
+from appliance import models, ways
 from appliance.ingest.chunk import chunks
-from appliance.retrieve import refusal
+from appliance.retrieve import refusal, words
 from appliance.retrieve.cross import CrossReader
 from appliance.retrieve.reader import Reading
 from appliance.retrieve.retriever import Retriever
-from appliance.types import PASSAGES, Block, Draft, Level, Parsed, chunk_input
+from appliance.types import PASSAGES, Block, Draft, Hit, Level, Parsed, chunk_input
 from tests.fakes import FakeEncoder
 from tests.stores import FakeStore
 from tests.unit.test_cross import Words
@@ -29,12 +29,25 @@ def stored(*documents):
     store, encoder = FakeStore(), FakeEncoder()
     for name, pages in documents:
         blocks = [Block("paragraph", text, number) for number, page in enumerate(pages, 1) for text in page]
-        text, starts, pieces = chunks(Parsed(name, tuple(blocks), len(pages)))
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        draft = Draft(f"/in/{name}", name, name, digest, len(text), text, starts, pieces)
-        resume = store.begin(draft, model=encoder.name)
-        store.append(resume.document_id, pieces, encoder.encode([chunk_input(c, name) for c in pieces]))
-        store.finish(resume.document_id)
+        keep(store, encoder, Parsed(name, tuple(blocks), len(pages)))
+    return store, encoder
+
+
+def keep(store, encoder, parsed):
+    """Cut a document, embed it, and put it into the store."""
+    name = parsed.title
+    text, starts, pieces = chunks(parsed)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    draft = Draft(f"/in/{name}", name, name, digest, len(text), text, starts, pieces)
+    resume = store.begin(draft, model=encoder.name)
+    store.append(resume.document_id, pieces, encoder.encode([chunk_input(c, name) for c in pieces]))
+    store.finish(resume.document_id)
+
+
+def kept(name, blocks, pages):
+    """Return a store of one document, and its encoder."""
+    store, encoder = FakeStore(), FakeEncoder()
+    keep(store, encoder, Parsed(name, tuple(blocks), pages))
     return store, encoder
 
 
@@ -290,17 +303,10 @@ def test_an_identifier_brings_its_row_to_the_top_and_no_header_is_quoted():
     table = (
         "Error | Meaning | Remedy\nE11 | Sensor low | Check the drum\nE13 | Sensor high | Replace the sensor"
     )
-    store, encoder = FakeStore(), FakeEncoder()
     blocks = [Block("paragraph", f"{FILL} Error {n}.", n) for n in range(1, 60)]
     blocks.append(Block("table", table, 60, header_rows=1))
     blocks.append(Block("paragraph", "E13 and E13, and once more E13.", 60))
-    text, starts, pieces = chunks(Parsed("crane", tuple(blocks), 60))
-    resume = store.begin(
-        Draft("/in/c", "crane", "crane", "00", len(text), text, starts, pieces), model=encoder.name
-    )
-    store.append(resume.document_id, pieces, encoder.encode([chunk_input(c, "crane") for c in pieces]))
-    store.finish(resume.document_id)
-    retriever = Retriever(store, encoder)
+    retriever = Retriever(*kept("crane", blocks, 60))
     for question in ("E13", "error E13", "what is the remedy for error E13", "what should I do at error E13"):
         found = retriever.retrieve(question)
         assert found.passages[0].page == 60
@@ -337,14 +343,7 @@ def paged(*pages):
     """Return a store and encoder of one section over several pages."""
     blocks = [Block("heading", "Bleeding The Boiler", 1, level=1)]
     blocks += [Block("paragraph", part, number) for number, page in enumerate(pages, 1) for part in page]
-    store, encoder = FakeStore(), FakeEncoder()
-    text, starts, pieces = chunks(Parsed("manual", tuple(blocks), len(pages)))
-    resume = store.begin(
-        Draft("/in/m", "manual", "manual", "00", len(text), text, starts, pieces), model=encoder.name
-    )
-    store.append(resume.document_id, pieces, encoder.encode([chunk_input(c, "manual") for c in pieces]))
-    store.finish(resume.document_id)
-    return store, encoder
+    return kept("manual", blocks, len(pages))
 
 
 PREAMBLE = (
@@ -405,14 +404,7 @@ THEN = "Then the suction valve of pump P-101 is opened by hand. " + "Wait once m
 def handbook(*parts):
     """Return a store and encoder of a handbook: a heading or a paragraph a part."""
     blocks = [Block("heading" if part.istitle() else "paragraph", part, 1, level=1) for part in parts]
-    store, encoder = FakeStore(), FakeEncoder()
-    text, starts, pieces = chunks(Parsed("manual", tuple(blocks), 1))
-    resume = store.begin(
-        Draft("/in/m", "manual", "manual", "00", len(text), text, starts, pieces), model=encoder.name
-    )
-    store.append(resume.document_id, pieces, encoder.encode([chunk_input(c, "manual") for c in pieces]))
-    store.finish(resume.document_id)
-    return store, encoder
+    return kept("manual", blocks, 1)
 
 
 def test_a_way_is_told_from_the_beginning_of_its_section_over_more_than_one_chunk():
@@ -438,3 +430,30 @@ def test_a_heading_that_says_the_way_leads_to_it_and_only_where_a_way_is_asked_f
     }
     assert [each.heading for each in asked["How"]][1:] == ["Opening The Suction Valve", "Of Others"]
     assert [each.heading for each in asked["When"]][1:] == ["Of Others", "Opening The Suction Valve"]
+
+
+def test_a_wider_quote_with_an_order_in_it_gives_way_to_the_sentence(monkeypatch):
+    monkeypatch.setattr(ways, "way", lambda text, _span, *, whole: (0, len(text)))
+    store, encoder = paged([f"Open the valve of the boiler by hand. {ORDER}"])
+    found = Retriever(store, encoder).retrieve("How do I open the valve of the boiler?")
+    assert found.evidence.quote == "Open the valve of the boiler by hand."
+
+
+@pytest.mark.parametrize("page", [1, 2])
+def test_a_section_is_told_from_its_first_passage_on_the_page_of_the_best(page):
+    store, encoder = paged([PREAMBLE * 3], [FILL])
+    retriever = Retriever(store, encoder)
+    base = store.passages([Hit(1, 0.9, ())])[0]
+    best = replace(base, page=page, start=900, score=0.9)
+    first = replace(base, chunk=7, page=1, start=0, score=0.85)
+    pairs = [(each, Reading(0.9, (0, 9), 0.9)) for each in (best, first)]
+    query = words.query("How do I bleed the boiler?", store)
+    told = [passage for passage, _ in retriever._by_section(query, pairs)]
+    assert told[0].start == (0 if page == 1 else 900)
+    assert told[0].score >= told[1].score
+
+
+def test_a_word_without_a_stem_is_a_slip():
+    encoder = FakeEncoder()
+    encoder.token_counts = lambda given: [3 if word == "wi" else 5 for word in given]
+    assert not Retriever(FakeStore(), encoder)._known("wiing")

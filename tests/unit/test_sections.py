@@ -1,0 +1,42 @@
+"""A passage grows by its section, and what is said of it grows with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from appliance.retrieve import sections
+from appliance.types import Hit
+from tests.unit.test_retriever import PREAMBLE, paged
+
+
+def two_pages():
+    """Return a store and the passage on the second page of its one section."""
+    store, _ = paged([PREAMBLE * 6], [PREAMBLE * 6])
+    hits = [Hit(chunk, 0.5, ()) for chunk in range(1, store.chunk_count() + 1)]
+    return store, next(each for each in store.passages(hits) if each.page == 2)
+
+
+def test_a_passage_that_begins_on_an_earlier_page_says_so_and_has_no_tables_header():
+    store, passage = two_pages()
+    grown = sections.span(store, replace(passage, lead="Code | Meaning"), (0, passage.start + 10))
+    assert (grown.page, grown.start, grown.lead) == (1, 0, "")
+    assert grown.text == store.text(passage.document_id)[: passage.start + 10]
+    same = sections.span(store, replace(passage, lead="Code | Meaning"), (passage.start, passage.start + 10))
+    assert (same.page, same.lead) == (2, "Code | Meaning")
+
+
+def test_only_the_page_of_the_sentence_is_part_of_it():
+    store, passage = two_pages()
+    found = sections.section(store, passage, (0, 20), before=2_000, after=2_000)
+    top, _ = store.page_span(passage.document_id, passage.start)
+    assert found.passage.start + found.part[0] == top
+    assert found.begins
+
+
+def test_it_is_known_whether_the_beginning_is_there():
+    store, _ = paged([PREAMBLE * 60])
+    last = store.passages([Hit(store.chunk_count(), 0.5, ())])[0]
+    near, far = (
+        sections.section(store, last, (0, 20), before=before, after=0).begins for before in (500, 50_000)
+    )
+    assert (near, far) == (False, True)
