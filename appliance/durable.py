@@ -126,8 +126,10 @@ def open_regular(path: Path, flags: int, mode: int = 0o600) -> int:
 
 def set_aside(path: Path) -> None:
     """Rename what is no regular file and lies where one of ours belongs: it must not keep the owner out."""
-    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-        path.rename(path.with_name(f"{path.name}.strange-{secrets.token_hex(4)}"))
+    # Asked once: the last process that closes the store takes its log away, between two questions too.
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            path.rename(path.with_name(f"{path.name}.strange-{secrets.token_hex(4)}"))
 
 
 def require_room(folder: Path, needed: int) -> None:

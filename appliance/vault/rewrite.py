@@ -219,4 +219,7 @@ def _room(folder: Path) -> int:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    try:  # others may have the store open, and the last to close it takes its log away
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -91,3 +91,18 @@ def test_what_the_system_refuses_is_said_without_a_files_name(number: int, kind:
     with pytest.raises(kind) as caught, durable.translated():
         raise OSError(number, os.strerror(number), "a secret name")
     assert "secret" not in str(caught.value)
+
+
+def test_what_goes_away_while_it_is_looked_at_does_not_have_to_be_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store.db-wal").write_bytes(b"a log")
+    real = Path.lstat
+
+    def gone(self: Path) -> os.stat_result:
+        self.unlink()  # as the last process does that closes the store
+        return real(self)
+
+    monkeypatch.setattr(Path, "lstat", gone)
+    durable.set_aside(tmp_path / "store.db-wal")
+    assert list(tmp_path.iterdir()) == []
