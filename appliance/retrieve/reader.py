@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from appliance.instructions import to_assistant
 from appliance.models import Calibration, Refusal
+from appliance.quantity import asked_for
 from appliance.retrieve.refusal import SENTENCES, SENTENCES_REFUSAL
 from appliance.retrieve.words import Query
 from appliance.sentences import CELL, header_of, is_header, split
@@ -109,13 +110,20 @@ class Wording:
     """A sentence that may be quoted and what the question's words say for it.
 
     `overlap` is the share of their weight in it and `named` that of their identifiers, both in [0, 1];
-    `defines` is true of a table's row that one of them opens: there it is said what it is.
+    `defines` is true of a table's row that one of them opens: there it is said what it is. `stated` are the
+    log-odds that the quantity asked for is in it, None where it cannot be the answer for want of one.
     """
 
     span: Span
     overlap: float
     named: float
     defines: bool
+    stated: float | None = 0.0
+
+    @property
+    def may_answer(self) -> bool:
+        """Tell whether nothing that the answer must have is missing."""
+        return self.defines or self.stated is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,7 @@ class SentenceReader:
             _Candidate(index, each, each.overlap + _identified(each) + _RANK * passage.score)
             for index, passage in enumerate(passages[:_PASSAGES])
             for each in wordings(question, passage)
+            if each.may_answer
         ]
         return sorted(found, key=lambda item: (-item.score, item.passage, item.wording.span))[:_SENTENCES]
 
@@ -173,10 +182,12 @@ class SentenceReader:
 def wordings(question: Question, passage: Passage) -> list[Wording]:
     """Return the sentences of a passage that may be quoted, with what the question's words say for them."""
     found = []
+    quantity = asked_for(question.text)
     for start, end in sentences(passage.text):
         terms = question.analyse(_in_context(passage, start, end))
         overlap, named = question.query.covered(terms), _share_named(question.query, terms)
-        found.append(Wording((start, end), overlap, named, _defines(question, passage, start, end)))
+        stated = quantity.stated(passage.text[start:end]) if quantity else 0.0
+        found.append(Wording((start, end), overlap, named, _defines(question, passage, start, end), stated))
     return found
 
 

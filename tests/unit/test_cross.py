@@ -11,6 +11,7 @@ from appliance import models
 from appliance.errors import ModelMismatch
 from appliance.inference import Placed
 from appliance.instructions import to_assistant
+from appliance.quantity import VAGUE
 from appliance.retrieve import refusal
 from appliance.retrieve.cross import CrossReader, Judged, Marked, best_span, ranked_spans, reading, row
 from appliance.retrieve.reader import Question, Wording
@@ -122,7 +123,7 @@ def test_headings_and_a_tables_header_that_speak_to_the_assistant_are_not_read()
 
 def test_the_questions_words_choose_the_sentence_where_the_graph_finds_no_answer():
     asked = Query((), {"42": 1.0, "speed.": 1.0}, ())
-    question = Question("42 at what speed?", np.zeros(4, np.float32), asked, str.split)
+    question = Question("42 at full what?", np.zeros(4, np.float32), asked, str.split)
     passage = fake_passage(text=TEXT, heading="")
     sure, lost = (Pointing(TEXT.split().index("seal"), none=none) for none in (0.0, 8.0))
     (found,) = CrossReader(sure, Words(), CARD).read(question, [passage])
@@ -144,6 +145,37 @@ def test_nothing_is_marked_in_a_sentence_that_only_the_words_chose():
     assert (agreed.span, agreed.mark) == ((0, 33), (4, 8))
     chosen = reading(first, [Wording((34, 63), 1.0, 0.0, defines=False)], HOW)
     assert (chosen.span, chosen.mark) == ((34, 63), None)
+
+
+def test_a_sentence_without_the_number_asked_for_is_not_quoted_and_a_passage_of_such_neither():
+    text = "The seal is replaced after a repair. Its head is 42 m at full speed."
+    question = Question("How many metres is the head?", np.zeros(4, np.float32), Query((), {}, ()), str.split)
+    pages = [fake_passage(text=each, heading="") for each in (text, text[:36])]
+    seal, nothing = CrossReader(Pointing(1), Words(), CARD).read(question, pages)
+    assert text[slice(*seal.span)] == "Its head is 42 m at full speed."
+    assert seal.mark is None  # the graph pointed elsewhere
+    assert (nothing.quotable, nothing.answers) == (False, 0)
+
+
+def test_words_that_state_no_quantity_count_against_a_passage_of_a_question_that_names_a_measure():
+    question = Question(
+        "head of the pump in numbers: speed", np.zeros(4, np.float32), Query((), {}, ()), str.split
+    )
+    vague, bare = CrossReader(Pointing(1), Words(), CARD).read(
+        question,
+        [fake_passage(text=each, heading="") for each in ("It is high at speed.", "It is 42 at speed.")],
+    )
+    assert bare.relevance == pytest.approx(1 / (1 + np.exp(-1)))
+    assert vague.relevance == pytest.approx(1 / (1 + np.exp(-1 - VAGUE)))
+    assert vague.answers < bare.answers
+
+
+def test_a_row_that_defines_what_is_asked_for_is_its_answer_even_without_a_number():
+    text = "Code | Meaning\nE04 | Hot\nE05 | Cold"
+    asked = Query((), {"E04": 1.0}, (("E04",),), (("E04",),))
+    question = Question("How many faults is E04?", np.zeros(4, np.float32), asked, str.split)
+    (found,) = CrossReader(Pointing(1), Words(), CARD).read(question, [fake_passage(text=text, heading="")])
+    assert text[slice(*found.span)] == "E04 | Hot"
 
 
 def test_a_row_that_the_questions_identifier_opens_is_its_answer_whatever_the_graph_says():

@@ -270,6 +270,18 @@ def test_what_was_not_read_is_not_quoted():
     assert found.evidence is None
 
 
+def test_how_many_is_answered_by_a_sentence_with_a_number_or_not_at_all():
+    asked = "How many vials of antivenom does a rattlesnake bite take?"
+    bite = "An antivenom for the bite of a rattlesnake is at the post, in vials."
+    found = Retriever(*stored(("manual", [[bite]]))).retrieve(asked, level="open")
+    assert (found.evidence, found.near) == (None, 0.0)
+    assert found.passages
+    counted = "The antivenom for the bite of a rattlesnake is five vials."
+    found = Retriever(*stored(("manual", [[bite, counted]]))).retrieve(asked, level="open")
+    assert found.evidence is not None
+    assert found.evidence.quote == counted
+
+
 def test_a_crowded_page_leaves_room_for_others():
     crowd = [
         f"Pump head table {n}. " + "The pump head is listed here for the pump head. " * 16 for n in range(8)

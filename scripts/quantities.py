@@ -1,0 +1,61 @@
+"""Training questions that ask for a quantity -> how often it is stated where the answer is, and elsewhere.
+
+    python -m scripts.quantities --data ../shared/data
+
+For each form of appliance/quantity.py: of the sentences with the answer and of the others of the same text,
+the shares that state it in its units, as a bare figure, vaguely, or not at all, with the logarithm of their
+ratio. Nothing of `dev` is read. scripts/LOG.md keeps what it printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter, defaultdict
+from math import log
+from pathlib import Path
+from typing import Final
+
+from appliance.quantity import FORMS, IN_UNITS, UNITLESS, VAGUE
+from appliance.sentences import split
+from scripts.reader_sources import SOURCES
+
+_SOURCES: Final = ("squad", "natural", "ares", "covid", "fairytale")
+"""Those with the answer's place; what PolicyQA marks is often no answer."""
+_SHOWN: Final = {IN_UNITS: "units", 0.0: "bare", UNITLESS: "no units", VAGUE: "vague", None: "cannot"}
+Tally = Counter[float | None]
+
+
+def main() -> None:
+    """Print one line a form."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    told, others = counted(parser.parse_args().data)
+    for form, _ in FORMS:
+        own, other = told[form.pattern], others[form.pattern]
+        print(f"{own.total():5} sentences, {other.total():5} others: {form.pattern[:60]}")
+        for value, name in _SHOWN.items():
+            if own[value] or other[value]:
+                shares = [(tally[value] + 0.5) / (tally.total() + 1) for tally in (own, other)]
+                print(f"    {name:8} {shares[0]:.3f} {shares[1]:.3f} {log(shares[0] / shares[1]):+.2f}")
+
+
+def counted(data: Path) -> tuple[dict[str, Tally], dict[str, Tally]]:
+    """Return for each form what the sentences with the answer, and the others, say of the quantity."""
+    told: dict[str, Tally] = defaultdict(Counter)
+    others: dict[str, Tally] = defaultdict(Counter)
+    for source in _SOURCES:
+        for each in SOURCES[source](data / "train"):
+            found = next((both for both in FORMS if both[0].search(each.question)), None)
+            if each.answerable != 1 or not each.span or found is None:
+                continue
+            form, quantity = found
+            for start, end in split(each.text):
+                holds = start < each.span[1] and end > each.span[0]
+                (told if holds else others)[form.pattern][quantity.stated(each.text[start:end])] += 1
+    return told, others
+
+
+if __name__ == "__main__":
+    main()
