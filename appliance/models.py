@@ -82,6 +82,8 @@ class Calibration:
     `order` is the share of relevance in the order of the passages. Logits of relevance, answerability and
     the span's margin are divided by their temperatures. `bias` and the others are the logistic regression
     over the signals of those names (appliance/retrieve/refusal.py) that says whether an answer is there.
+    Where `answers` is under the `floor`, that estimate falls with it: what reads like no answer at all is
+    none, however near the subject. 0 is no floor.
     """
 
     order: float
@@ -95,6 +97,7 @@ class Calibration:
     missing: float
     agreed: float
     answers: float
+    floor: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,9 @@ LEVELS: Final = {"strict": 0.10, "balanced": 0.05, "open": 0.02}
 SEARCHED: Final = ("cosine", "lead", "covered", "missing", "agreed")
 MISSING_WEIGHT: Final = -0.464
 """As scripts/fit_refusal.py found it, where there were some: these sets have hardly any."""
+FLOORS: Final = (0.0, 0.001, 0.002, 0.003, 0.004, 0.006, 0.01, 0.02)
+FLOOR: Final = 0.003
+"""The middle of those at which more is refused at every level than without (scripts/LOG.md)."""
 _NEVER: Final = -30.0
 
 
@@ -219,6 +222,10 @@ def report(seen: dict[str, Floats], rows: Sequence[Row], order: float, heats: di
         scores, _ = crossed(seen, rows, chosen)
         print(f"{name}:", *(_refused(scores, kinds, most) for most in LEVELS.values()), sep="\n    ")
     scores, beta = crossed(seen, rows, SHIPPED)
+    for floor in FLOORS:
+        told = floored(scores, seen["answers"], floor)
+        print(f"floor {floor}:", *(_refused(told, kinds, most) for most in LEVELS.values()), sep="\n    ")
+    scores = floored(scores, seen["answers"], FLOOR)
     _print_card(beta, order, heats)
     for level, most in LEVELS.items():
         at = float(np.quantile(scores[kinds == "own"], most))  # of documents that no fit has seen
@@ -226,11 +233,16 @@ def report(seen: dict[str, Floats], rows: Sequence[Row], order: float, heats: di
         print(f'measured = "{_said(scores, kinds, at)}"')
 
 
+def floored(scores: Floats, answers: Floats, floor: float) -> Floats:
+    """Return the scores as appliance/retrieve/refusal.py bends them under the floor."""
+    return scores * np.minimum(answers / floor, 1) if floor else scores
+
+
 def _print_card(beta: Floats, order: float, heats: dict[str, float]) -> None:
     names = [each.name for each in fields(Calibration)]
     values = {"order": order} | {f"{name}_temperature": heat for name, heat in heats.items()}
     values |= {"bias": float(beta[0])}
-    values |= {name: float(w) for name, w in zip(SHIPPED, beta[1:], strict=True)}
+    values |= {name: float(w) for name, w in zip(SHIPPED, beta[1:], strict=True)} | {"floor": FLOOR}
     print("\n[calibration]", *(f"{name} = {values[name]:.4f}" for name in names), sep="\n")
 
 

@@ -31,6 +31,7 @@ SENTENCES: Final = Calibration(
     missing=-0.464,
     agreed=0.172,
     answers=3.845,
+    floor=0.0,
 )
 """For sentences ranked without a trained reader."""
 SENTENCES_REFUSAL: Final[tuple[Refusal, ...]] = (
@@ -86,7 +87,8 @@ def _first(ranking: Mapping[int, float]) -> set[int]:
 def near_enough(seen: Signals, weights: Calibration) -> float:
     """Return the estimate, in [0, 1], that the passages hold the answer."""
     total = weights.bias + sum(getattr(weights, name) * value for name, value in seen.values().items())
-    return 1 / (1 + exp(-total))
+    read = min(seen.answers / weights.floor, 1.0) if weights.floor else 1.0
+    return read / (1 + exp(-total))
 
 
 def verdict(near: float, level: Level, levels: Sequence[Refusal]) -> Verdict:
