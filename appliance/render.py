@@ -53,7 +53,7 @@ def answer(given: Answer, width: int, *, shown: Evidence | None = None) -> str:
         return "\n".join([f"{REFUSAL}.", *_nearest(given, width)]) + "\n"
     text = answer_text(given)
     if shown is not None and is_quote(given, shown):
-        return f"Quoted word for word [{shown.n}].\n"
+        return f"{word_for_word(shown)}\n"
     lines = [_wrapped(clean(text), width), ""]
     lines += [_citation(citation) for citation in _first_of_each(given.citations)]
     return "\n".join(lines) + "\n"
@@ -86,6 +86,12 @@ def timings(spent: Timings) -> str:
 def is_quote(given: Answer, shown: Evidence | None) -> bool:
     """Tell whether an answer is the quote `shown` as it stands, and nothing else."""
     return shown is not None and answer_text(given) == f"{shown.quote.strip()} [{shown.n}]"
+
+
+def word_for_word(shown: Evidence) -> str:
+    """Return what is said in place of a quote that is on screen already."""
+    more = " It goes on behind the quote: read on there." if shown.goes_on else ""
+    return f"Quoted word for word [{shown.n}].{more}"
 
 
 def answer_text(given: Answer) -> str:

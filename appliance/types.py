@@ -150,7 +150,8 @@ class Evidence:
 
     `n` is the passage's 1-based number, `page` the page on which the quote begins, `near` in [0, 1] how
     near the best passage is to the question. `mark` are the words in the quote that answer, as offsets in
-    the passage's text too; None where no trained reader pointed at them.
+    the passage's text too; None where no trained reader pointed at them. `goes_on` warns that what is told
+    goes on behind the quote: steps are missing.
     """
 
     n: int
@@ -162,6 +163,7 @@ class Evidence:
     heading: str
     near: float
     mark: Span | None = None
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from appliance.instructions import to_assistant
 from appliance.lists import whole_list
-from appliance.sentences import split
+from appliance.sentences import ITEM, split
 from appliance.types import Span
 
 MOST = 1_400
@@ -45,6 +45,12 @@ def way(text: str, sentence: Span, *, whole: bool) -> Span:
     else:
         start, most = _near(starts, listed), MOST if whole else _PROSE
     return start, _end(spans, start, most, listed)
+
+
+def goes_on(behind: str, *, whole: bool) -> bool:
+    """Tell whether a way goes on `behind` its quote: in a section about it anything does, else a step."""
+    behind = behind.lstrip()
+    return bool(behind) if whole else bool(_STEP.match(behind) or ITEM.match(behind))
 
 
 def several(text: str, sentence: Span) -> Span:

@@ -111,10 +111,10 @@ class Retriever:
         verdict = refusal.verdict(near, level, self._reader.levels)
         evidence = None
         if index is not None and near >= verdict.needed:
-            passages[index], readings[index] = self._quotable(
+            passages[index], readings[index], goes_on = self._quotable(
                 found.question, passages[index], readings[index]
             )
-            evidence = self._evidence(passages[index], index, readings[index], near)
+            evidence = self._evidence(passages[index], index, readings[index], near, goes_on=goes_on)
         timings = replace(found.timings, read_ms=(time.perf_counter() - began) * 1000)
         telling = tuple((reading.span, *reading.others) if reading.relevance else () for reading in readings)
         return Retrieval(tuple(passages), evidence, verdict, timings, seen, telling, found.question.text)
@@ -244,19 +244,20 @@ class Retriever:
         apart = [each for each in exact if len(each) > 1 and not self._store.match([each], 1)]
         return (len(absent) + len(apart)) / len(exact) if exact else 0.0
 
-    def _quotable(self, asked: Question, passage: Passage, reading: Reading) -> tuple[Passage, Reading]:
-        """Return what to quote, and where: more than a sentence where more is asked for."""
+    def _quotable(self, asked: Question, passage: Passage, reading: Reading) -> tuple[Passage, Reading, bool]:
+        """Return what to quote, and where, and whether it goes on: a sentence, or more where more is asked."""
         a_way = asks_for_a_way(asked.text)
         in_row = CELL in passage.text[slice(*reading.span)]  # what is to be done at E04 is said in its row
         if in_row or not (a_way or asks_for_several(asked.text)):
-            return passage, reading
+            return passage, reading, False
         found = sections.section(self._store, passage, reading.span, before=ways.BEFORE, after=ways.MOST)
         wide, (first, last) = found.passage, found.part
         text, told = wide.text[first:last], _moved(reading, passage.start - wide.start - first)
         about = found.begins and self._titled(asked.query, passage) >= _ABOUT
         quote = ways.way(text, told.span, whole=about) if a_way else ways.several(text, told.span)
         if any(to_assistant(text[slice(*each)]) for each in split(text[slice(*quote)])):
-            return passage, reading  # no wider quote is worth an order in it
+            return passage, reading, False  # no wider quote is worth an order in it
+        behind = wide.text[first + quote[1] :].strip() or found.rest
         # The passage stays whole: what else was read in it has to be there.
         start, end = (wide.start + first + at for at in quote)
         shown = sections.span(
@@ -265,9 +266,12 @@ class Retriever:
         told = _moved(reading, passage.start - shown.start)
         at = (start - shown.start, end - shown.start)
         marked = told.mark if told.mark and at[0] <= told.mark[0] and told.mark[1] <= at[1] else None
-        return shown, replace(told, span=at, mark=marked)
+        goes_on = a_way and ways.goes_on(behind, whole=about)
+        return shown, replace(told, span=at, mark=marked), goes_on
 
-    def _evidence(self, passage: Passage, index: int, reading: Reading, near: float) -> Evidence:
+    def _evidence(
+        self, passage: Passage, index: int, reading: Reading, near: float, *, goes_on: bool
+    ) -> Evidence:
         start, end = reading.span
         return Evidence(
             n=index + 1,
@@ -279,6 +283,7 @@ class Retriever:
             heading=passage.heading,
             near=near,
             mark=reading.mark,
+            goes_on=goes_on,
         )
 
     def page_of(self, passage: Passage, start: int) -> int | None:

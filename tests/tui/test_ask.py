@@ -220,6 +220,9 @@ async def test_a_long_quote_has_the_screen_for_itself_and_is_not_shown_twice(sta
             expected = "Quoted word for word [2]." if long else "Open the valve. [2]"
             assert screen.answer_pane.text == expected
             assert (screen.answer_pane.size.height < screen.passage.size.height) is long
+            told["evidence"] = replace(shown, goes_on=True)
+            screen._show_answer(type(answer)(**{**_fields(answer), **told}))
+            assert "goes on behind the quote" in screen.answer_pane.text
         await on.press("slash")
         await on.ask()
         await on.settle()

@@ -217,4 +217,6 @@ def test_an_answer_that_only_repeats_the_quote_is_not_printed_twice() -> None:
     passage = a_passage()
     given = an_answer(f"{passage.text} [1]")
     assert render.answer(given, 80, shown=evidence_of(passage)) == "Quoted word for word [1].\n"
+    more = replace(evidence_of(passage), goes_on=True)
+    assert "goes on behind the quote" in render.answer(given, 80, shown=more)
     assert render.answer(given, 80).startswith("Each pump delivers")

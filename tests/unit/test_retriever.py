@@ -396,6 +396,24 @@ def test_of_steps_that_run_over_to_another_page_those_on_the_page_are_quoted():
     found = Retriever(store, encoder).retrieve("How do I open the valve of the boiler?")
     assert found.evidence.page == 1
     assert found.evidence.quote.endswith(BLEED[1])
+    assert found.evidence.goes_on
+
+
+def test_of_a_way_that_is_told_to_its_end_nothing_goes_on():
+    store, encoder = paged([PREAMBLE, *BLEED], [FILL])
+    evidence = Retriever(store, encoder).retrieve("How do I open the valve of the boiler?").evidence
+    assert evidence.quote.endswith(BLEED[2])
+    assert not evidence.goes_on
+
+
+def test_a_section_about_the_way_that_is_longer_than_a_quote_goes_on():
+    long = [
+        f"Step {n}: turn the suction valve {n} times to the left, and wait for a while." for n in range(1, 40)
+    ]
+    parts = ["Opening The Suction Valve", "\n\n".join(long), "Of Others", FILL]
+    evidence = Retriever(*handbook(*parts)).retrieve("How do I open the suction valve?").evidence
+    assert len(evidence.quote) <= ways.MOST
+    assert evidence.goes_on
 
 
 def test_an_empty_store_answers_no_question_for_a_way():

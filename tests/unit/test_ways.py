@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.sentences import split
-from appliance.ways import BEFORE, MOST, several, way
+from appliance.ways import BEFORE, MOST, goes_on, several, way
 
 LEAD = "A cold engine is started by hand."
 STEPS = "1. Open the cock.\n\n2. Pull the choke. It has to click.\n\n3. Pull the rope."
@@ -150,3 +150,19 @@ def test_several_things_are_whole_sentences_with_the_one_that_answers(parts, dat
     assert start <= sentence[0] < sentence[1] <= end
     assert ORDER not in text[start:end]
     assert end - start <= max(BEFORE, sentence[1] - sentence[0])
+
+
+@pytest.mark.parametrize(
+    ("behind", "whole", "more"),
+    [
+        ("", True, False),
+        (" \n", True, False),
+        ("Then the pump is full.", True, True),
+        ("Then the pump is full.", False, False),
+        ("\n\n4. Close the valve.", False, True),
+        ("Step 4: close the valve.", False, True),
+        ("\n- Close the valve.", False, True),
+    ],
+)
+def test_a_way_goes_on_in_a_step_or_in_a_section_about_it(behind, whole, more):
+    assert goes_on(behind, whole=whole) is more

@@ -7,7 +7,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from appliance.render import answer_text, is_quote, row_header, verdict
+from appliance.render import answer_text, is_quote, row_header, verdict, word_for_word
 from appliance.types import Answer, Passage, Span
 from tui import clean, shape
 from tui.widgets.lines import Line
@@ -117,9 +117,10 @@ def is_long_quote(answer: Answer) -> bool:
 
 
 def _said(answer: Answer) -> str:
-    return (
-        f"Quoted word for word [{answer.citations[0].n}]." if is_long_quote(answer) else answer_text(answer)
-    )
+    shown = answer.evidence
+    if shown is None or not (is_long_quote(answer) or (shown.goes_on and is_quote(answer, shown))):
+        return answer_text(answer)
+    return word_for_word(shown)
 
 
 def _abstention(answer: Answer) -> Content:
