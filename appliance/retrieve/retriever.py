@@ -245,7 +245,7 @@ class Retriever:
         return (len(absent) + len(apart)) / len(exact) if exact else 0.0
 
     def _quotable(self, asked: Question, passage: Passage, reading: Reading) -> tuple[Passage, Reading, bool]:
-        """Return what to quote, and where, and whether it goes on: a sentence, or more where more is asked."""
+        """Return what to quote, where, and whether it goes on: a sentence, or more where more is asked."""
         a_way = asks_for_a_way(asked.text)
         in_row = CELL in passage.text[slice(*reading.span)]  # what is to be done at E04 is said in its row
         if in_row or not (a_way or asks_for_several(asked.text)):
