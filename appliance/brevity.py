@@ -85,7 +85,7 @@ _ONE_OF = re.compile(
 _ASIDE = r"(?:\s*\([^)\n]{0,24}\))?"
 _OR_ANOTHER = re.compile(
     rf"{_ASIDE}[^\w\n]{{0,3}}\s*(?:or|unless|except)\b|\s+(?:is|are|was|were|must|may|should|can)\s+(?:not|never)\b"
-    r"|,\s[^.;:\n]{1,30}\s(?:and|or)\b",
+    r"|,\s[^.;:\n]{1,30}\s(?:and|or)\b|['’]s\b|\s?/\s?\w",
     re.IGNORECASE,
 )
 _LIMIT = r"max(?:imum|\.)?|min(?:imum|\.)?|limit"

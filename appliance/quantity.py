@@ -1,9 +1,8 @@
-"""Question -> the quantity it asks for; a sentence -> how much speaks for its stating one, if it may at all.
+"""Question -> the quantity it asks for; a sentence -> how much speaks for its stating one, in log-odds.
 
-"How many" is not answered by a sentence without a number, and "how high" seldom by one without a length. A
-question that only names a measure, as one in a few words does ("PBKDF2 iteration count"), may mean something
-else: there the lack of a figure counts, no more. Measured on the reader's training questions by
-`python -m scripts.quantities`; scripts/LOG.md has the figures.
+"How many" is hardly ever answered by a sentence without a number, and "how high" seldom by one without a
+length. Measured on the reader's training questions by `python -m scripts.quantities`; scripts/LOG.md has the
+figures. They only weigh beside the reader: quantities are written in more ways than anybody can list.
 """
 
 from __future__ import annotations
@@ -16,35 +15,32 @@ from appliance.sentences import CELL, ITEM
 
 _READ: Final = 600
 """Characters of a question that are looked at."""
+_FEW: Final = 80
+"""Characters of one that names a measure without asking in a sentence: "PBKDF2 iteration count"."""
 IN_UNITS: Final = 1.5
-"""What it is worth, in log-odds, that a figure has a unit that fits;"""
+"""What it is worth that a figure has a unit that fits;"""
 UNITLESS: Final = -1.0
-"""that it has none, where a measure with one was named; not in a table's row, whose header has it;"""
-VAGUE: Final = -1.5
-"""that there is a word for a quantity and no figure, or neither where something else may be meant."""
+"""that it has none, of a measure that has one, outside a table's row, whose header has it;"""
+UNSTATED: Final = -1.5
+"""that there is no figure."""
 
 _COUNTED = (
     r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
-    r"|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|[mb]illions?|trillions?"
-    r"|dozens?|half|halves|thirds?|quarters?|couple|pair|single"
+    r"|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|[mb]illions?|trillions?|dozens?"
+    r"|half|halves|thirds?|quarters?|couple|pair|single"
 )
-_UNCOUNTED = (
-    r"once|twice|thrice|tripl\w+|doubl\w+|quadrupl\w+|(?:two|three|four|five|ten|hundred)fold|none|no|zero|nothing"
-    r"|free|any|all|both|several|few|little|many|much|most|more|less|numerous|multiple|majority|entire\w*|only"
-    r"|first|second|unlimited|every|each|always|never|until|till|daily|hourly|weekly|monthly|quarterly|yearly"
-    r"|annual(?:ly)?|nightly|overnight|forever|regularly|frequently|rarely|occasionally|continuous(?:ly)?"
-    r"|permanent(?:ly)?|indefinite(?:ly)?|immediately|often|whenever|sometimes|long|lifetime|centur\w+|decades?"
-    r"|years|months|weeks|days|hours|minutes|[IVX]{2,}"
-)
-_FIGURE = rf"(?:(?<!\w)\d|\b(?:{_COUNTED})\b)"
+_FIGURE = rf"(?:(?<![A-Za-z_\d])\d|[½¼¾⅓⅔⅛]|\b(?:{_COUNTED})\b|\b[A-Z]{{3}}\d)"
 _TIME = (
-    r"(?:milli|micro)?seconds?|secs?|m?s|min(?:ute)?s?|hours?|hrs?|h|days?|nights?|weeks?|months?|years?|yrs?"
+    r"(?:milli|micro)?seconds?|secs?|m?s|min(?:ute)?s?|hours?|hrs?|h|days?|nights?|fortnights?|weeks?|months?|years?"
+    r"|yrs?|decades?|centur(?:y|ies)"
 )
 _LENGTH = (
     r"(?:kilo|centi|milli|nano|micro)?met(?:er|re)s?|[kcmn]?m|inch(?:es)?|feet|foot|ft|yards?|yd|miles?|mi"
     r"|(?<=\d)[\"″′']"
 )
+_WRITTEN = r"characters?|digits?|words?|letters?|pages?|bits?|bytes?|[kmg]b"
 _MASS = r"(?:kilo|milli|micro)?gram(?:me)?s?|[kmµ]?g|tons?|tonnes?|t|pounds?|lbs?|ounces?|oz|grains?|carats?"
+_MONEY = r"[$€£¥]|dollars?|cents?|pence|euros?|pounds?|francs?|yen|yuan|rupees?|usd|eur|gbp|chf"
 _HEAT = r"[°º]|degrees?|deg|celsius|fahrenheit|kelvins?|[cfk]"
 
 _MEASURES = (
@@ -53,73 +49,81 @@ _MEASURES = (
     r"|diameter|torque|thickness|altitude|elevation|volume|density|wavelength|lifetime|limit|interval|timeout|rate"
     r"|range"
 )
+_OF_IT = r"(?=\s+(?:of|for|at|in|on|to|when|if|between|with|per|is|are|allowed|required|\S*\d)\b|\W*$)"
+"""What follows a measure that is asked for, not one that is a part of a name: "pressure relief valve"."""
+_IS = r"(?:\s+(?:is|was|are|were)|['’]s)\s+"
 _A_MEASURE = (
-    rf"\b(?:what|which)(?:(?:\s+(?:is|was|are|were)|['’]s)\s+(?:\w+\s+){{0,4}}|\s+(?:\w+\s+)?)(?:{_MEASURES})\b"
+    rf"\b(?:what|which)(?:{_IS}(?:\w+\s+){{0,4}}?|\s+(?:\w+\s+)?)(?P<asked>{_MEASURES})\b{_OF_IT}"
     r"|^\W*(?:the\s+|required\s+|default\s+)?(?:max|min)(?:imum|\.)?\s"
-    r"|^(?!.*\b(?:who|whom|whose|what|which|when|where|why|how|am|is|are|was|were|do|does|did|can|could|will"
-    rf"|would|shall|should|must|may)\b).*\b(?:{_MEASURES})\b"
+    rf"|^(?=.{{1,{_FEW}}}$)(?!.*\b(?:who|whom|whose|what|which|when|where|why|how|am|is|are|was|were|do|does|did"
+    rf"|can|could|will|would|shall|should|must|may)\b).*?\b(?P<named>{_MEASURES})\b{_OF_IT}"
 )
+_ASKED = r"(?:^|[,.;:?!]|\b(?:in|for|at|to|by|of|from|with|about|within|over|and|or)\s)\W*how\s+"
+"""Where "how many" is the question itself: "where do I see how much is left?" asks for a place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """What a question asks for.
+    """What a question asks for, stated in `units`, None for any; a figure without them is worth `bare`."""
 
-    It is stated in `units`, None for any; a figure without them is worth `bare` in log-odds. Where it is
-    `sure`, nothing else answers.
-    """
-
-    units: re.Pattern[str] | None
+    units: re.Pattern[str] | None = None
     bare: float = 0.0
-    sure: bool = False
 
-    def stated(self, sentence: str) -> float | None:
-        """Return the log-odds that a sentence states it, None where it cannot be the answer.
-
-        What is a list, or announces one, may be answered by the number of its items.
-        """
-        if self.units and self.units.search(sentence):
+    def stated(self, sentence: str) -> float:
+        """Return the log-odds that a sentence states it; the number of a list's item is no figure of it."""
+        item = ITEM.match(sentence)
+        told = sentence[item.end() :] if item else sentence
+        if self.units and self.units.search(told):
             return IN_UNITS
-        if _SOME_FIGURE.search(sentence):
-            return 0.0 if CELL in sentence else self.bare
-        if self.sure and not _SOME.search(sentence) and not _LIST.search(sentence):
-            return None
-        return VAGUE
+        if _SOME_FIGURE.search(told):
+            return 0.0 if CELL in told else self.bare
+        return UNSTATED
 
 
 def asked_for(question: str) -> Quantity | None:
     """Return the quantity that a question asks for, None where it asks for none."""
     told = question[:_READ]
-    return next((quantity for form, quantity in FORMS if form.search(told)), None)
+    for form, quantity in FORMS:
+        if form.search(told):
+            return quantity
+    found = MEASURE.search(told)
+    if found is None:
+        return None
+    name = (found["asked"] or found["named"] or "").lower()
+    return next((quantity for names, quantity in NAMED if re.fullmatch(names, name)), Quantity())
 
 
-def _with(units: str) -> re.Pattern[str]:
-    return re.compile(rf"{_FIGURE}[^.;:!?\n]{{0,24}}?(?<![A-Za-z])(?:{units})(?![A-Za-z])", re.IGNORECASE)
+def _in(units: str, bare: float = 0.0) -> Quantity:
+    unit = rf"(?<![A-Za-z'’])(?:{units})(?![A-Za-z])"
+    before = rf"|{unit}\s?\d" if units == _MONEY else ""
+    stated = rf"{_FIGURE}[^.;:!?\n]{{0,24}}?{unit}{before}"
+    return Quantity(re.compile(stated, re.IGNORECASE), bare)
 
 
 _SOME_FIGURE = re.compile(_FIGURE, re.IGNORECASE)
-_SOME = re.compile(rf"\b(?:{_UNCOUNTED})\b", re.IGNORECASE)
-_LIST = re.compile(rf":\s*$|(?:^|\n)\s*{ITEM.pattern}")
 FORMS: Final = tuple(
-    (re.compile(form, re.IGNORECASE), quantity)
+    (re.compile(f"{_ASKED}(?:{form})\\b", re.IGNORECASE), quantity)
     for form, quantity in (
-        (r"\bhow\s+(?:many|much)\b", Quantity(None, sure=True)),
-        (r"\bhow\s+(?:far|high|tall|deep|wide|thick|broad)\b", Quantity(_with(_LENGTH))),
-        (r"\bhow\s+heavy\b", Quantity(_with(_MASS))),
-        (r"\bhow\s+(?:hot|cold|warm)\b", Quantity(_with(_HEAT))),
-        (r"\bhow\s+old\b", Quantity(_with(_TIME))),
-        (r"\bhow\s+long\b", Quantity(_with(f"{_TIME}|{_LENGTH}"), UNITLESS)),
-        (r"\bhow\s+(?:fast|large|big|small|strong|loud|steep)\b", Quantity(None)),
-        *(
-            (rf"(?=.*\b(?:{measures})\b)(?:{_A_MEASURE})", Quantity(_with(units), UNITLESS))
-            for measures, units in (
-                ("weight|mass", _MASS),
-                ("temp(?:erature)?", _HEAT),
-                ("height|width|depth|distance|diameter|thickness|altitude|elevation", _LENGTH),
-                ("duration|timeout|interval|lifetime", _TIME),
-            )
-        ),
-        (_A_MEASURE, Quantity(None)),
+        (r"much\b.*\b(?:costs?|price|pay|paid|charged?|fees?|worth|earn\w*)", _in(_MONEY, UNITLESS)),
+        ("many|much", Quantity()),
+        ("far|high|tall|deep|wide|thick|broad", _in(_LENGTH)),
+        ("heavy", _in(_MASS)),
+        ("hot|cold|warm", _in(_HEAT)),
+        ("old", _in(_TIME)),
+        ("long", _in(f"{_TIME}|{_LENGTH}|{_WRITTEN}")),
+        ("fast|large|big|small|strong|loud|steep", Quantity()),
     )
 )
-"""The forms of such questions, the first that fits."""
+"""The forms of such questions."""
+MEASURE: Final = re.compile(_A_MEASURE, re.IGNORECASE)
+"""A question that names a measure."""
+NAMED: Final = (
+    ("price|cost|fee", _in(_MONEY, UNITLESS)),
+    ("weight|mass", _in(_MASS)),
+    ("temp(?:erature)?", _in(_HEAT, UNITLESS)),
+    ("length", _in(f"{_LENGTH}|{_WRITTEN}")),
+    ("height|width|depth|distance|diameter|thickness|altitude|elevation", _in(_LENGTH, UNITLESS)),
+    ("duration|timeout|lifetime", _in(_TIME)),
+    ("interval", _in(f"{_TIME}|{_LENGTH}")),
+)
+"""The measures of which the units are known."""

@@ -150,7 +150,7 @@ def answer_json(given: Answer) -> dict[str, Any]:
 def _evidence_json(found: Evidence) -> dict[str, Any]:
     """Return the quote with its place in `passages[n - 1].text`, and that of the words that answer."""
     start, end = found.mark or (None, None)
-    known = _fields(found, "n document page heading quote start end")
+    known = _fields(found, "n document page heading quote start end goes_on")
     return known | {"answer_start": start, "answer_end": end}
 
 

@@ -7,7 +7,7 @@ begins where the way begins, and goes on for as long as it may.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from appliance.instructions import to_assistant
 from appliance.lists import whole_list
@@ -43,14 +43,27 @@ def way(text: str, sentence: Span, *, whole: bool) -> Span:
     elif step is not None:
         start, most = step, max(MOST, listed[1] - step)
     else:
-        start, most = _near(starts, listed), MOST if whole else _PROSE
+        start = _near(starts, listed)
+        most = MOST if whole or any(_numbered(text[start : start + _PROSE])) else _PROSE
     return start, _end(spans, start, most, listed)
 
 
-def goes_on(behind: str, *, whole: bool) -> bool:
-    """Tell whether a way goes on `behind` its quote: in a section about it anything does, else a step."""
-    behind = behind.lstrip()
-    return bool(behind) if whole else bool(_STEP.match(behind) or ITEM.match(behind))
+def goes_on(quote: str, behind: str, beyond: str, *, whole: bool) -> bool:
+    """Tell whether the way that is quoted goes on in its section: `behind` it on its page, or `beyond` that.
+
+    Of numbered steps the next one says so, wherever it is, or that the page ends with the quote. Else an item
+    does that comes next, and in a section about the way anything.
+    """
+    told, rest = [*_numbered(quote)], f"{behind}\n{beyond}".strip()
+    if told:
+        return told[-1] + 1 in _numbered(rest) or (not behind.strip() and bool(rest))
+    return bool(rest) if whole else ITEM.match(rest) is not None
+
+
+def _numbered(text: str) -> Iterator[int]:
+    """Yield the numbers of the steps that begin a line."""
+    steps = (_STEP.match(line.strip()) for line in text.splitlines())
+    return (int(found[1] or found[2]) for found in steps if found)
 
 
 def several(text: str, sentence: Span) -> Span:

@@ -3,8 +3,8 @@
     python -m scripts.quantities --data ../shared/data
 
 For each form of appliance/quantity.py: of the sentences with the answer and of the others of the same text,
-the shares that state it in its units, as a bare figure, vaguely, or not at all, with the logarithm of their
-ratio. Nothing of `dev` is read. scripts/LOG.md keeps what it printed.
+the shares that state it in its units, as a bare figure, or not at all, with the logarithm of their ratio.
+Nothing of `dev` is read. scripts/LOG.md keeps what it printed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from math import log
 from pathlib import Path
 from typing import Final
 
-from appliance.quantity import FORMS, IN_UNITS, UNITLESS, VAGUE
+from appliance.quantity import FORMS, IN_UNITS, NAMED, UNITLESS, UNSTATED, Quantity, asked_for
 from appliance.sentences import split
 from scripts.reader_sources import SOURCES
 
 _SOURCES: Final = ("squad", "natural", "ares", "covid", "fairytale")
 """Those with the answer's place; what PolicyQA marks is often no answer."""
-_SHOWN: Final = {IN_UNITS: "units", 0.0: "bare", UNITLESS: "no units", VAGUE: "vague", None: "cannot"}
-Tally = Counter[float | None]
+_SHOWN: Final = {IN_UNITS: "in units", 0.0: "figure", UNITLESS: "no units", UNSTATED: "none"}
+Tally = Counter[float]
 
 
 def main() -> None:
@@ -32,29 +32,36 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     told, others = counted(parser.parse_args().data)
-    for form, _ in FORMS:
-        own, other = told[form.pattern], others[form.pattern]
-        print(f"{own.total():5} sentences, {other.total():5} others: {form.pattern[:60]}")
-        for value, name in _SHOWN.items():
+    for name in told:
+        own, other = told[name], others[name]
+        print(f"{own.total():5} sentences, {other.total():5} others: {name}")
+        for value, shown in _SHOWN.items():
             if own[value] or other[value]:
                 shares = [(tally[value] + 0.5) / (tally.total() + 1) for tally in (own, other)]
-                print(f"    {name:8} {shares[0]:.3f} {shares[1]:.3f} {log(shares[0] / shares[1]):+.2f}")
+                print(f"    {shown:8} {shares[0]:.3f} {shares[1]:.3f} {log(shares[0] / shares[1]):+.2f}")
 
 
 def counted(data: Path) -> tuple[dict[str, Tally], dict[str, Tally]]:
-    """Return for each form what the sentences with the answer, and the others, say of the quantity."""
+    """Return by form what the sentences with the answer, and the others, say of the quantity."""
     told: dict[str, Tally] = defaultdict(Counter)
     others: dict[str, Tally] = defaultdict(Counter)
     for source in _SOURCES:
         for each in SOURCES[source](data / "train"):
-            found = next((both for both in FORMS if both[0].search(each.question)), None)
-            if each.answerable != 1 or not each.span or found is None:
+            quantity = asked_for(each.question)
+            if each.answerable != 1 or not each.span or quantity is None:
                 continue
-            form, quantity = found
+            name = _form(each.question, quantity)
             for start, end in split(each.text):
                 holds = start < each.span[1] and end > each.span[0]
-                (told if holds else others)[form.pattern][quantity.stated(each.text[start:end])] += 1
+                (told if holds else others)[name][quantity.stated(each.text[start:end])] += 1
     return told, others
+
+
+def _form(question: str, quantity: Quantity) -> str:
+    """Return the name of the form by which a question asks for that quantity."""
+    form = next((form.pattern[-60:] for form, _ in FORMS if form.search(question)), None)
+    names = (names for names, known in NAMED if known is quantity)
+    return form or next(names, "another measure")
 
 
 if __name__ == "__main__":

@@ -189,25 +189,18 @@ def _best(logits: Floats, each: Row, tokens: Span) -> Marked:
 
 def reading(judged: Judged, worded: Sequence[Wording], how: models.Calibration) -> Reading:
     """Return the reading of a passage from what the graph and the words say."""
-    lacking = {each.span for each in worded if not each.may_answer}
-    quotable = [marked for marked in judged.quotable if marked.sentence not in lacking]
-    if not quotable:
+    if not judged.quotable:
         return NOTHING
     words = DOUBTED if judged.quotable[0].margin / how.margin_temperature < DOUBT else WORDS
-    said = {each.span: words * each.overlap + _identified(each) for each in worded}
-    stated = {each.span: each.stated or 0.0 for each in worded}
+    said = {each.span: words * each.overlap + _identified(each) + each.stated for each in worded}
     best, *others = sorted(
-        quotable,
-        key=lambda marked: (
-            -marked.margin / how.margin_temperature
-            - said.get(marked.sentence, 0.0)
-            - stated.get(marked.sentence, 0.0)
-        ),
+        judged.quotable,
+        key=lambda marked: -(marked.margin / how.margin_temperature + said.get(marked.sentence, 0.0)),
     )
     sure = best.margin / how.margin_temperature >= DOUBT
     # What has an identifier of the question for its key is its answer, whatever the graph makes of it.
     least = _SURE if any(each.defines for each in worded) else 0.0
-    unstated = min(stated.get(best.sentence, 0.0), 0.0)
+    unstated = next((min(each.stated, 0.0) for each in worded if each.span == best.sentence), 0.0)
     relevance = _chance(judged.relevance / how.relevance_temperature + unstated)
     answerable = _chance(judged.answerable / how.answerable_temperature)
     margin = _chance(judged.quotable[0].margin / how.margin_temperature)

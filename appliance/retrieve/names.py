@@ -84,7 +84,7 @@ def holders(name: Name, passages: Sequence[Passage]) -> dict[int, float]:
 
     Where none has the very characters, the letters and digits alone are as good: P101 is then P-101.
     """
-    texts = (("\n".join((each.heading, each.lead, each.text)), each.chunk) for each in passages)
+    texts = (("\n".join((*each.heading.split(" > "), each.lead, each.text)), each.chunk) for each in passages)
     held = {chunk: sure for text, chunk in texts if (sure := name.held(text))}
     best = max(held.values(), default=1.0)
     return {chunk: name.worth * sure / best for chunk, sure in held.items()}

@@ -6,6 +6,7 @@ Without one, sentences are ranked by their cosine to the question and the questi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from appliance.instructions import to_assistant
 from appliance.models import Calibration, Refusal
-from appliance.quantity import asked_for
+from appliance.quantity import Quantity
 from appliance.retrieve.refusal import SENTENCES, SENTENCES_REFUSAL
 from appliance.retrieve.words import Query
 from appliance.sentences import CELL, header_of, is_header, split
@@ -38,14 +39,16 @@ _DEFINED = 0.25
 _KNEE = 0.8
 """Where a score begins to be bent, so that none reaches 1."""
 _SHORT = 25
-"""Characters below which a sentence is a fragment, quoted only where there is nothing else."""
+"""Characters below which a sentence may be a fragment, quoted only where there is nothing else."""
+_TELLING = re.compile(r"[^\W\d].*\d|\d.*[^\W\d]|\w:\s+\S", re.DOTALL)
+"""What is none however short it is: "60 PSI", "Fuse 12", "Owner: the mayor"."""
 _ANNOUNCE = 200
 """Characters up to which a sentence that ends in a colon is quoted with the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question as every stage needs it: its words, its vector, what to search for.
+    """A question as every stage needs it: words, vector, what to search for, and which quantity it asks for.
 
     `analyse` cuts text into the terms of the index, as the query's were cut.
     """
@@ -54,6 +57,7 @@ class Question:
     vector: Vector
     query: Query
     analyse: Callable[[str], list[str]]
+    quantity: Quantity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +115,14 @@ class Wording:
 
     `overlap` is the share of their weight in it and `named` that of their identifiers, both in [0, 1];
     `defines` is true of a table's row that one of them opens: there it is said what it is. `stated` are the
-    log-odds that the quantity asked for is in it, None where it cannot be the answer for want of one.
+    log-odds that it states the quantity asked for, 0 where none is.
     """
 
     span: Span
     overlap: float
     named: float
     defines: bool
-    stated: float | None = 0.0
-
-    @property
-    def may_answer(self) -> bool:
-        """Tell whether nothing that the answer must have is missing."""
-        return self.defines or self.stated is not None
+    stated: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,6 @@ class SentenceReader:
             _Candidate(index, each, each.overlap + _identified(each) + _RANK * passage.score)
             for index, passage in enumerate(passages[:_PASSAGES])
             for each in wordings(question, passage)
-            if each.may_answer
         ]
         return sorted(found, key=lambda item: (-item.score, item.passage, item.wording.span))[:_SENTENCES]
 
@@ -182,11 +180,10 @@ class SentenceReader:
 def wordings(question: Question, passage: Passage) -> list[Wording]:
     """Return the sentences of a passage that may be quoted, with what the question's words say for them."""
     found = []
-    quantity = asked_for(question.text)
     for start, end in sentences(passage.text):
         terms = question.analyse(_in_context(passage, start, end))
         overlap, named = question.query.covered(terms), _share_named(question.query, terms)
-        stated = quantity.stated(passage.text[start:end]) if quantity else 0.0
+        stated = question.quantity.stated(passage.text[start:end]) if question.quantity else 0.0
         found.append(Wording((start, end), overlap, named, _defines(question, passage, start, end), stated))
     return found
 
@@ -248,15 +245,20 @@ def sentences(text: str) -> list[Span]:
     every = split(text)
     orders = [span for span in every if to_assistant(text[slice(*span)])]
     spans = [span for span in every if span not in orders and not is_header(text, span)]
-    whole = [span for span in spans if span[1] - span[0] >= _SHORT or CELL in text[slice(*span)]] or spans
     ends = {
         one: two[1]
-        for one, two in pairwise(whole)
+        for one, two in pairwise(spans)
         if text[one[1] - 1] == ":"
         and one[1] - one[0] < _ANNOUNCE
         and not any(one[1] <= order[0] < two[0] for order in orders)  # or it would be quoted with both
     }
-    return [(start, ends.get((start, end), end)) for start, end in whole]
+    told = [(start, ends.get((start, end), end)) for start, end in spans]
+    return [span for span in told if _says_something(text[slice(*span)])] or told
+
+
+def _says_something(sentence: str) -> bool:
+    """Tell whether it is no fragment: it is long, a table's row, or a short line with a figure or a label."""
+    return len(sentence) >= _SHORT or CELL in sentence or _TELLING.search(sentence) is not None
 
 
 def screened(text: str) -> str:

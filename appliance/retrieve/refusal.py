@@ -1,8 +1,8 @@
 """What retrieval and reading saw -> how near it is to the question, in [0, 1], and whether that is enough.
 
-A logistic regression over six signals. A trained reader's figures stand on its card; those for sentences
-alone stand here, made by `python -m scripts.fit_refusal`. Both are from training data only; scripts/LOG.md
-keeps what they do on the development sets.
+A logistic regression over six signals, and a floor under one of them. A trained reader's figures stand on its
+card; those for sentences alone stand here, made by `python -m scripts.fit_refusal`. Both are of
+training data only; scripts/LOG.md keeps what they do on the development sets.
 """
 
 from __future__ import annotations

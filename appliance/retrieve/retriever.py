@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from appliance import ways
 from appliance.brevity import asks_for_a_way, asks_for_several
 from appliance.instructions import to_assistant
+from appliance.quantity import asked_for
 from appliance.retrieve import fusion, refusal, sections, spelling, vectors, words
 from appliance.retrieve.names import Name, holders
 from appliance.retrieve.reader import NOTHING, Question, Reader, Reading, SentenceReader
@@ -101,11 +102,13 @@ class Retriever:
         found = self.search(question, most=max(most, self._reader.depth))
         began = time.perf_counter()
         ranked = self._read(found, most)
-        answers = max((reading.answers for _, reading in ranked), default=0.0)
+        named = bool(ranked) and self._named(found.question.query, ranked[0][0])
+        # A section with the name for its heading says what that is, as a row does that begins with it.
+        answers = max((reading.answers for _, reading in ranked), default=0.0) if not named else 1.0
         seen = refusal.Signals(found.signals, answers)
         passages = [passage for passage, _ in ranked[:most]]
         readings = [reading for _, reading in ranked[:most]]
-        index = self._quoted(readings, in_order=asks_for_a_way(found.question.text))
+        index = self._quoted(readings, in_order=named or asks_for_a_way(found.question.text))
         # What may not be quoted may not answer: an injected passage was found, and says nothing.
         near = 0.0 if index is None else refusal.near_enough(seen, self._reader.calibration)
         verdict = refusal.verdict(near, level, self._reader.levels)
@@ -125,7 +128,8 @@ class Retriever:
         question = spelling.mended(_cut(question), self._store.document_frequency, self._known)
         vector = self._encoder.encode([question])[0]
         embedded = time.perf_counter()
-        asked = Question(question, vector, words.query(question, self._store), self._store.analyse)
+        query, quantity = words.query(question, self._store), asked_for(question)
+        asked = Question(question, vector, query, self._store.analyse, quantity)
         rankings = self._search(asked)
         passages = self._passages(asked, rankings, most)
         seen = self._signals(asked, rankings, passages)
@@ -150,7 +154,9 @@ class Retriever:
         unread = [NOTHING for _ in found.passages[depth:]]
         pairs = zip(found.passages, [*readings, *unread], strict=True)
         ranked = ordered(list(pairs), self._reader.calibration.order)
-        if asks_for_a_way(found.question.text):
+        if asks_for_a_way(found.question.text) or any(
+            self._named(found.question.query, passage) for passage, _ in ranked
+        ):
             ranked = self._by_section(found.question.query, ranked)
         return ranked
 
@@ -163,11 +169,7 @@ class Retriever:
         """
         if not ranked:
             return []
-        said = [self._titled(asked, passage) for passage, _ in ranked]
-        pairs = [
-            (replace(passage, score=(1 - _HEADED) * passage.score + _HEADED * title), reading)
-            for (passage, reading), title in zip(ranked, said, strict=True)
-        ]
+        pairs = [(self._headed(asked, passage), reading) for passage, reading in ranked]
         pairs.sort(key=lambda pair: (not pair[1].quotable, -pair[0].score))
         best = pairs[0][0]
         section = [
@@ -184,8 +186,23 @@ class Retriever:
         begun = (replace(first[0], score=best.score), first[1])
         return [begun, *(pair for pair in pairs if pair is not first)]
 
+    def _headed(self, asked: words.Query, passage: Passage) -> Passage:
+        """Return the passage with a score in which its headings have a say, the only one if they name it."""
+        share = 1.0 if self._named(asked, passage) else _HEADED
+        title = self._titled(asked, passage)
+        return replace(passage, score=(1 - share) * passage.score + share * title)
+
+    def _named(self, asked: words.Query, passage: Passage) -> bool:
+        """Tell whether it is asked what the last heading begins with: "$22 - Homing cycle"."""
+        if not asked.defines:
+            return False
+        title = tuple(self._store.analyse(passage.heading.rpartition(" > ")[2]))
+        return any(title[: len(phrase)] == phrase for phrase in asked.identifiers)
+
     def _titled(self, asked: words.Query, passage: Passage) -> float:
         """Return how much of the question its headings say, the last of them above all, in [0, 1]."""
+        if self._named(asked, passage):
+            return 1.0
         above, _, title = passage.heading.rpartition(" > ")
         return (
             asked.covered(self._store.analyse(f"{above}\n{title}"))
@@ -246,7 +263,7 @@ class Retriever:
 
     def _quotable(self, asked: Question, passage: Passage, reading: Reading) -> tuple[Passage, Reading, bool]:
         """Return what to quote, where, and whether it goes on: a sentence, or more where more is asked."""
-        a_way = asks_for_a_way(asked.text)
+        a_way = asks_for_a_way(asked.text) or self._named(asked.query, passage)
         in_row = CELL in passage.text[slice(*reading.span)]  # what is to be done at E04 is said in its row
         if in_row or not (a_way or asks_for_several(asked.text)):
             return passage, reading, False
@@ -257,7 +274,7 @@ class Retriever:
         quote = ways.way(text, told.span, whole=about) if a_way else ways.several(text, told.span)
         if any(to_assistant(text[slice(*each)]) for each in split(text[slice(*quote)])):
             return passage, reading, False  # no wider quote is worth an order in it
-        behind = wide.text[first + quote[1] :].strip() or found.rest
+        beyond = f"{wide.text[last:]}\n{found.rest}"
         # The passage stays whole: what else was read in it has to be there.
         start, end = (wide.start + first + at for at in quote)
         shown = sections.span(
@@ -266,7 +283,7 @@ class Retriever:
         told = _moved(reading, passage.start - shown.start)
         at = (start - shown.start, end - shown.start)
         marked = told.mark if told.mark and at[0] <= told.mark[0] and told.mark[1] <= at[1] else None
-        goes_on = a_way and ways.goes_on(behind, whole=about)
+        goes_on = a_way and ways.goes_on(text[slice(*quote)], text[quote[1] :], beyond, whole=about)
         return shown, replace(told, span=at, mark=marked), goes_on
 
     def _evidence(

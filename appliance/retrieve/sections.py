@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from appliance.types import Hit, Passage, Span
+
+_STEPS = re.compile(r"\W*(?:\w+\s)?(?:procedure|steps|instructions|method)\W*", re.IGNORECASE)
 
 
 class Shelf(Protocol):
@@ -91,7 +94,13 @@ def _others(shelf: Shelf, passage: Passage, *, onwards: bool) -> Iterator[Passag
     while True:
         beside = shelf.passages([Hit(each, 0.0, ()) for each in shelf.neighbours(chunk.chunk)])
         found = [each for each in beside if (each.start > chunk.start) == onwards]
-        if not found or found[0].heading != passage.heading:
+        if not found or not _goes_on(passage.heading, found[0].heading, onwards=onwards):
             return
         chunk = found[0]
         yield chunk
+
+
+def _goes_on(heading: str, other: str, *, onwards: bool) -> bool:
+    """Tell whether a chunk under the `other` heading belongs to the section, as the steps within it do."""
+    above, _, title = other.rpartition(" > ")
+    return other == heading or (onwards and above == heading and _STEPS.fullmatch(title) is not None)

@@ -29,6 +29,11 @@ STOP = frozenset(
 )
 
 
+_WHAT_IT_IS = frozenset(
+    "mean means meaning definition define explain explanation describe description purpose function".split()
+)
+
+
 class Corpus(Protocol):
     """What this module asks of the store."""
 
@@ -54,7 +59,7 @@ class Query:
     `identifiers` those of them that name one thing: E04, P-101, $110, "error 8", what was quoted; `names`
     the same and measures, with every way of writing them that is not too common to search for. `by_name` is
     the share of the weight, of the terms that any chunk holds, that is in names: 1 for "what is E04?", little
-    where one stands among many words.
+    where one stands among many words. `defines` tells whether it asks what a name is, and nothing of it.
     """
 
     phrases: tuple[Phrase, ...]
@@ -63,6 +68,7 @@ class Query:
     identifiers: tuple[Phrase, ...] = ()
     names: tuple[Name, ...] = ()
     by_name: float = 0.0
+    defines: bool = False
 
     def covered(self, terms: Iterable[str]) -> float:
         """Return the share of the weight whose terms are among `terms`, in [0, 1]; 0 where there is none."""
@@ -101,7 +107,13 @@ def query(question: str, corpus: Corpus) -> Query:
     phrases = tuple(dict.fromkeys([*((term,) for term in kept), *exact]))
     held = {term: weight for term, weight in weights.items() if frequency.get(term, 0)}
     sought = tuple(_without_common(name, frequency, most) for name in wanted)
-    return Query(phrases, weights, exact, named, sought, _by_name(held, wanted))
+    rest = (word for word in _content(question) if word.lower() not in _WHAT_IT_IS)
+    defines = bool(named) and {term for word in rest for term in corpus.analyse(word)} <= _terms(named)
+    return Query(phrases, weights, exact, named, sought, _by_name(held, wanted), defines)
+
+
+def _terms(phrases: Iterable[Phrase]) -> set[str]:
+    return {term for phrase in phrases for term in phrase}
 
 
 def _without_common(name: Name, frequency: Mapping[str, int], most: float) -> Name:

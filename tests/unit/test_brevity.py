@@ -118,6 +118,9 @@ def test_one_thing_may_be_named_in_a_word(question):
         ("Open until 5 p.m.", "5 p.m."),
         ("Paint it red, or blue.", "red"),
         ("Use oil, except in winter.", "oil"),
+        ("Only the mayor's deputy may open it.", "the mayor"),
+        ("It lasts 5 years / 60,000 miles.", "5 years"),
+        ("At 80 km/h.", "80 km"),
     ],
 )
 def test_half_of_what_is_said_is_known(text, words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from appliance import models
 from appliance.errors import ModelMismatch
 from appliance.inference import Placed
 from appliance.instructions import to_assistant
-from appliance.quantity import VAGUE
+from appliance.quantity import IN_UNITS, UNSTATED, Quantity
 from appliance.retrieve import refusal
 from appliance.retrieve.cross import CrossReader, Judged, Marked, best_span, ranked_spans, reading, row
 from appliance.retrieve.reader import Question, Wording
@@ -147,35 +148,47 @@ def test_nothing_is_marked_in_a_sentence_that_only_the_words_chose():
     assert (chosen.span, chosen.mark) == ((34, 63), None)
 
 
-def test_a_sentence_without_the_number_asked_for_is_not_quoted_and_a_passage_of_such_neither():
-    text = "The seal is replaced after a repair. Its head is 42 m at full speed."
-    question = Question("How many metres is the head?", np.zeros(4, np.float32), Query((), {}, ()), str.split)
-    pages = [fake_passage(text=each, heading="") for each in (text, text[:36])]
-    seal, nothing = CrossReader(Pointing(1), Words(), CARD).read(question, pages)
-    assert text[slice(*seal.span)] == "Its head is 42 m at full speed."
-    assert seal.mark is None  # the graph pointed elsewhere
-    assert (nothing.quotable, nothing.answers) == (False, 0)
+def test_of_two_sentences_the_one_that_states_the_quantity_is_quoted_and_nothing_is_marked_in_it():
+    first = Judged(
+        3.0,
+        3.0,
+        Marked(2.0, (4, 8), (0, 33)),
+        (Marked(2.0, (4, 8), (0, 33)), Marked(1.5, (46, 48), (34, 63))),
+    )
+    spans = ((0, 33), (34, 63))
+    for stated, quoted in (
+        ((0.0, 0.0), 0),
+        ((UNSTATED, 0.0), 1),
+        ((0.0, IN_UNITS), 1),
+        ((UNSTATED, UNSTATED), 0),
+    ):
+        worded = [
+            Wording(span, 0.0, 0.0, defines=False, stated=worth)
+            for span, worth in zip(spans, stated, strict=True)
+        ]
+        found = reading(first, worded, HOW)
+        assert found.span == spans[quoted]
+        assert (found.mark is None) is bool(quoted)
 
 
-def test_words_that_state_no_quantity_count_against_a_passage_of_a_question_that_names_a_measure():
+def test_what_states_no_quantity_is_less_relevant_and_what_states_it_no_more():
     question = Question(
-        "head of the pump in numbers: speed", np.zeros(4, np.float32), Query((), {}, ()), str.split
+        "How many are there?",
+        np.zeros(4, np.float32),
+        Query((), {}, ()),
+        str.split,
+        Quantity(re.compile("metres")),
     )
-    vague, bare = CrossReader(Pointing(1), Words(), CARD).read(
-        question,
-        [fake_passage(text=each, heading="") for each in ("It is high at speed.", "It is 42 at speed.")],
+    texts = (
+        "It is as high as they like it to be.",
+        "It is 42 of them, all in a line.",
+        "It is 42 metres, all of it.",
     )
-    assert bare.relevance == pytest.approx(1 / (1 + np.exp(-1)))
-    assert vague.relevance == pytest.approx(1 / (1 + np.exp(-1 - VAGUE)))
-    assert vague.answers < bare.answers
-
-
-def test_a_row_that_defines_what_is_asked_for_is_its_answer_even_without_a_number():
-    text = "Code | Meaning\nE04 | Hot\nE05 | Cold"
-    asked = Query((), {"E04": 1.0}, (("E04",),), (("E04",),))
-    question = Question("How many faults is E04?", np.zeros(4, np.float32), asked, str.split)
-    (found,) = CrossReader(Pointing(1), Words(), CARD).read(question, [fake_passage(text=text, heading="")])
-    assert text[slice(*found.span)] == "E04 | Hot"
+    pages = [fake_passage(text=text, heading="") for text in texts]
+    none, bare, inside = CrossReader(Pointing(1), Words(), CARD).read(question, pages)
+    assert bare.relevance == inside.relevance == pytest.approx(1 / (1 + np.exp(-1)))
+    assert none.relevance == pytest.approx(1 / (1 + np.exp(-1 - UNSTATED)))
+    assert none.answers < bare.answers
 
 
 def test_a_row_that_the_questions_identifier_opens_is_its_answer_whatever_the_graph_says():

@@ -151,7 +151,7 @@ def test_the_evidence_and_its_words_are_places_in_the_passages_text() -> None:
     assert text[shown["start"] : shown["end"]] == shown["quote"]
     assert text[shown["answer_start"] : shown["answer_end"]] == "45 m3/h"
     bare = render.answer_json(replace(an_answer(), evidence=evidence_of(passage)))["evidence"]
-    assert (bare["answer_start"], bare["answer_end"]) == (None, None)
+    assert (bare["answer_start"], bare["answer_end"], bare["goes_on"]) == (None, None, False)
 
 
 def test_the_contract_of_add_json_holds() -> None:

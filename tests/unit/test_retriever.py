@@ -11,10 +11,12 @@ import pytest
 
 from appliance import models, ways
 from appliance.ingest.chunk import chunks
+from appliance.quantity import Quantity
 from appliance.retrieve import refusal, words
 from appliance.retrieve.cross import CrossReader
-from appliance.retrieve.reader import Reading
+from appliance.retrieve.reader import Reading, sentences
 from appliance.retrieve.retriever import Retriever
+from appliance.retrieve.sections import section
 from appliance.types import PASSAGES, Block, Draft, Hit, Level, Parsed, chunk_input
 from tests.fakes import FakeEncoder
 from tests.stores import FakeStore
@@ -283,16 +285,20 @@ def test_what_was_not_read_is_not_quoted():
     assert found.evidence is None
 
 
-def test_how_many_is_answered_by_a_sentence_with_a_number_or_not_at_all():
-    asked = "How many vials of antivenom does a rattlesnake bite take?"
-    bite = "An antivenom for the bite of a rattlesnake is at the post, in vials."
-    found = Retriever(*stored(("manual", [[bite]]))).retrieve(asked, level="open")
-    assert (found.evidence, found.near) == (None, 0.0)
-    assert found.passages
-    counted = "The antivenom for the bite of a rattlesnake is five vials."
-    found = Retriever(*stored(("manual", [[bite, counted]]))).retrieve(asked, level="open")
+def test_the_quantity_that_a_question_asks_for_chooses_the_sentence():
+    asked = "How many vials of antivenom does the bite of a rattlesnake take?"
+    bite = "Of antivenom the bite of a rattlesnake takes vials, says the doctor."
+    counted = "For the bite of a rattlesnake it is five."
+
+    class Told(Expert):
+        def read(self, question, passages):
+            self.asked = question
+            return super().read(question, passages)
+
+    reader = Told("five")
+    found = Retriever(*stored(("manual", [[bite, counted]])), reader).retrieve(asked)
+    assert reader.asked.quantity == Quantity()
     assert found.evidence is not None
-    assert found.evidence.quote == counted
 
 
 def test_a_crowded_page_leaves_room_for_others():
@@ -400,10 +406,70 @@ def test_of_steps_that_run_over_to_another_page_those_on_the_page_are_quoted():
 
 
 def test_of_a_way_that_is_told_to_its_end_nothing_goes_on():
-    store, encoder = paged([PREAMBLE, *BLEED], [FILL])
+    store, encoder = paged([PREAMBLE, *BLEED, FILL])
     evidence = Retriever(store, encoder).retrieve("How do I open the valve of the boiler?").evidence
-    assert evidence.quote.endswith(BLEED[2])
+    assert BLEED[2] in evidence.quote
     assert not evidence.goes_on
+
+
+LONG = " ".join([FILL] * 18)
+"""So much that what stands under a heading is a chunk of its own."""
+
+
+def test_the_steps_under_a_heading_of_their_own_belong_to_the_section_of_the_way():
+    blocks = [
+        Block("heading", "Changing The Engine Oil", 1, level=1),
+        Block("paragraph", f"The engine oil is changed twice a year. {LONG}", 1),
+        Block("heading", "Procedure:", 1, level=2),
+        Block("paragraph", "1. Warm the engine.", 1),
+        Block("paragraph", f"2. Let the oil drain. {LONG}", 1),
+        Block("heading", "Of Others", 1, level=2),
+        Block("paragraph", f"Another thing. {LONG}", 1),
+    ]
+    store, encoder = kept("manual", blocks, 1)
+    found = Retriever(store, encoder).search("How do I change the engine oil?", most=PASSAGES)
+    first = next(each for each in found.passages if each.heading == "Changing The Engine Oil")
+    whole = section(store, first, (0, 10), before=0, after=5_000).passage.text
+    assert "2. Let the oil drain." in whole
+    assert "Another thing." not in whole
+
+
+NAMED = (
+    ("Meanings", f"The meaning of $22 and of much else is told below, of $23 too. {LONG}"),
+    ("$22 - Homing Cycle", f"At the start the machine looks for its switches. {LONG}"),
+    ("$23 - Direction", f"The meaning of the others is clear. {LONG}"),
+)
+
+
+@pytest.mark.parametrize("question", ["What does $22 mean?", "$22"])
+def test_asked_what_a_name_is_the_section_with_that_heading_says_so(question):
+    found = Retriever(*handbook(*(part for pair in NAMED for part in pair))).retrieve(question)
+    assert found.evidence is not None
+    assert found.evidence.heading.endswith("$22 - Homing Cycle")
+    assert found.evidence.quote.startswith("At the start the machine")
+
+
+def test_asked_something_of_a_name_its_section_is_no_answer_by_itself():
+    retriever = Retriever(*handbook(*(part for pair in NAMED for part in pair)))
+    assert retriever.retrieve("price of $22").near < retriever.retrieve("$22").near
+    assert not words.query("price of $22", retriever._store).defines
+
+
+@pytest.mark.parametrize(
+    ("lines", "quotable"),
+    [
+        (
+            ["Warranty:", "5 years / 60,000 miles", FILL],
+            ["Warranty:\n\n5 years / 60,000 miles", "5 years / 60,000 miles", FILL],
+        ),
+        (["Owner: the mayor", FILL], ["Owner: the mayor", FILL]),
+        (["Front 32 PSI", "7", "An end", FILL], ["Front 32 PSI", FILL]),
+        (["An end"], ["An end"]),
+    ],
+)
+def test_a_short_line_is_quotable_where_it_has_a_figure_or_a_label(lines, quotable):
+    text = "\n\n".join(lines)
+    assert [text[slice(*span)] for span in sentences(text)] == quotable
 
 
 def test_a_section_about_the_way_that_is_longer_than_a_quote_goes_on():

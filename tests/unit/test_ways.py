@@ -152,17 +152,30 @@ def test_several_things_are_whole_sentences_with_the_one_that_answers(parts, dat
     assert end - start <= max(BEFORE, sentence[1] - sentence[0])
 
 
+STEPS = "Do this:\n\n1. Open the valve.\n\n2. Wait for the air."
+
+
 @pytest.mark.parametrize(
-    ("behind", "whole", "more"),
+    ("quote", "behind", "whole", "more"),
     [
-        ("", True, False),
-        (" \n", True, False),
-        ("Then the pump is full.", True, True),
-        ("Then the pump is full.", False, False),
-        ("\n\n4. Close the valve.", False, True),
-        ("Step 4: close the valve.", False, True),
-        ("\n- Close the valve.", False, True),
+        ("Fill the pump.", "", True, False),
+        ("Fill the pump.", " \n", True, False),
+        ("Fill the pump.", "Then it is full.", True, True),
+        ("Fill the pump.", "Then it is full.", False, False),
+        ("Fill the pump.", "\n- Close the valve.", False, True),
+        (STEPS, "\n\n3. Close the valve.", False, True),
+        (STEPS, "CAUTION: it is hot.\nManual\n  3. Close the valve.", False, True),
+        ("Step 2: wait", " for the air.\nStep 3: close the valve.", False, True),
+        (STEPS, "\n\n1. Open another valve.", False, False),
+        (STEPS, "Page 2 of 40", True, False),
+        (STEPS, "\n- This is no step.", False, False),
     ],
 )
-def test_a_way_goes_on_in_a_step_or_in_a_section_about_it(behind, whole, more):
-    assert goes_on(behind, whole=whole) is more
+def test_a_way_goes_on_in_its_next_step_or_item_or_in_a_section_about_it(quote, behind, whole, more):
+    assert goes_on(quote, behind, "", whole=whole) is more
+
+
+def test_steps_that_end_with_their_page_go_on_where_the_section_does():
+    assert goes_on(STEPS, "", "It has left when water comes.", whole=False)
+    assert not goes_on(STEPS, "", " ", whole=False)
+    assert not goes_on("Fill the pump.", "", "It has left.", whole=False)
