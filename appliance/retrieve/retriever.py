@@ -274,7 +274,6 @@ class Retriever:
         quote = ways.way(text, told.span, whole=about) if a_way else ways.several(text, told.span)
         if any(to_assistant(text[slice(*each)]) for each in split(text[slice(*quote)])):
             return passage, reading, False  # no wider quote is worth an order in it
-        beyond = f"{wide.text[last:]}\n{found.rest}"
         # The passage stays whole: what else was read in it has to be there.
         start, end = (wide.start + first + at for at in quote)
         shown = sections.span(
@@ -283,7 +282,7 @@ class Retriever:
         told = _moved(reading, passage.start - shown.start)
         at = (start - shown.start, end - shown.start)
         marked = told.mark if told.mark and at[0] <= told.mark[0] and told.mark[1] <= at[1] else None
-        goes_on = a_way and ways.goes_on(text[slice(*quote)], text[quote[1] :], beyond, whole=about)
+        goes_on = a_way and ways.goes_on(text[slice(*quote)], text[quote[1] :], wide.text[last:], whole=about)
         return shown, replace(told, span=at, mark=marked), goes_on
 
     def _evidence(

@@ -40,14 +40,12 @@ class Shelf(Protocol):
 class Section:
     """A `passage` with what stands about it in its section; `part` is the span of it on one page.
 
-    `begins` tells whether that page's part of the section is there from its beginning; `rest` is the text of
-    the chunk behind the passage, "" where the section ends with it.
+    `begins` tells whether that page's part of the section is there from its beginning.
     """
 
     passage: Passage
     part: Span
     begins: bool
-    rest: str
 
 
 def section(shelf: Shelf, passage: Passage, sentence: Span, *, before: int, after: int) -> Section:
@@ -64,14 +62,12 @@ def section(shelf: Shelf, passage: Passage, sentence: Span, *, before: int, afte
             begins = start <= top
             break
         start = each.start
-    rest = ""
     for each in _others(shelf, passage, onwards=True):
         if (bottom is not None and end >= bottom) or end - at[1] >= after:
-            rest = each.text
             break
         end = each.start + len(each.text)
     last = end if bottom is None else max(min(end, bottom), at[1])  # a sentence may run over to the next page
-    return Section(span(shelf, passage, (start, end)), (max(top - start, 0), last - start), begins, rest)
+    return Section(span(shelf, passage, (start, end)), (max(top - start, 0), last - start), begins)
 
 
 def span(shelf: Shelf, passage: Passage, wanted: Span) -> Passage:

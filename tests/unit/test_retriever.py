@@ -416,6 +416,36 @@ LONG = " ".join([FILL] * 18)
 """So much that what stands under a heading is a chunk of its own."""
 
 
+def test_of_prose_the_section_about_the_way_goes_on_and_of_several_things_nothing_does():
+    told = " ".join(["The suction valve is opened by its wheel.", *[FILL] * 40])
+    store, encoder = handbook("Opening The Suction Valve", told, "Of Others", FILL)
+    way = Retriever(store, encoder).retrieve("How do I open the suction valve?").evidence
+    assert way.goes_on
+    several = (
+        Retriever(store, encoder)
+        .retrieve("List the wheels by which the suction valve is opened", level="open")
+        .evidence
+    )
+    assert several.quote.startswith("The suction valve")
+    assert not several.goes_on
+
+
+def test_steps_that_end_where_the_page_does_go_on_if_the_section_does():
+    long = " ".join([FILL] * 18)
+    blocks = [Block("heading", "Bleeding The Boiler", 1, level=1)]
+    blocks += [Block("paragraph", text, 1) for text in BLEED[:2]]
+    blocks += [Block("paragraph", f"It has left when water comes. {long}", 2)]
+    evidence = (
+        Retriever(*kept("manual", blocks, 2)).retrieve("How do I open the valve of the boiler?").evidence
+    )
+    assert evidence.quote.endswith(BLEED[1])
+    assert evidence.goes_on
+    evidence = (
+        Retriever(*kept("manual", blocks[:-1], 2)).retrieve("How do I open the valve of the boiler?").evidence
+    )
+    assert not evidence.goes_on
+
+
 def test_the_steps_under_a_heading_of_their_own_belong_to_the_section_of_the_way():
     blocks = [
         Block("heading", "Changing The Engine Oil", 1, level=1),
