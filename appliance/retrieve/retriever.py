@@ -273,7 +273,7 @@ class Retriever:
         about = found.begins and self._titled(asked.query, passage) >= _ABOUT
         quote = ways.way(text, told.span, whole=about) if a_way else ways.several(text, told.span)
         if any(to_assistant(text[slice(*each)]) for each in split(text[slice(*quote)])):
-            return passage, reading, False  # no wider quote is worth an order in it
+            return passage, reading, a_way  # no wider quote is worth an order in it
         # The passage stays whole: what else was read in it has to be there.
         start, end = (wide.start + first + at for at in quote)
         shown = sections.span(

@@ -576,6 +576,7 @@ def test_a_wider_quote_with_an_order_in_it_gives_way_to_the_sentence(monkeypatch
     store, encoder = paged([f"Open the valve of the boiler by hand. {ORDER}"])
     found = Retriever(store, encoder).retrieve("How do I open the valve of the boiler?")
     assert found.evidence.quote == "Open the valve of the boiler by hand."
+    assert found.evidence.goes_on  # a sentence of a way is not all of it
 
 
 @pytest.mark.parametrize("page", [1, 2])
