@@ -29,7 +29,7 @@ _COUNTED = (
     r"|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|[mb]illions?|trillions?|dozens?"
     r"|half|halves|thirds?|quarters?|couple|pair|single"
 )
-_FIGURE = rf"(?:(?<![A-Za-z_\d])\d|[½¼¾⅓⅔⅛]|\b(?:{_COUNTED})\b|\b[A-Z]{{3}}\d)"
+_FIGURE = rf"(?:(?<![A-Za-z_\d])\d|[½¼¾⅓⅔⅛]|\b(?:{_COUNTED})\b|\b(?:EUR|USD|GBP|CHF)\d)"
 _TIME = (
     r"(?:milli|micro)?seconds?|secs?|m?s|min(?:ute)?s?|hours?|hrs?|h|days?|nights?|fortnights?|weeks?|months?|years?"
     r"|yrs?|decades?|centur(?:y|ies)"

@@ -24,6 +24,8 @@ _PROSE, _FEW = 800, 400
 """Characters that are quoted where neither steps nor the headings say that this is the way; and of prose that
 names several things."""
 _STEP = re.compile(r"\(?(\d{1,3})[.)]\s|step\s+(\d{1,3})\b", re.IGNORECASE)
+_CUT = re.compile(r"[ \t]*\S")
+"""What goes on in the same line."""
 _PARAGRAPH = re.compile(r"(?:^|\n[ \t]*\n|\n(?=[ \t]*step[ \t]\d))\s*(?=\S)", re.IGNORECASE)
 
 
@@ -51,12 +53,13 @@ def way(text: str, sentence: Span, *, whole: bool) -> Span:
 def goes_on(quote: str, behind: str, beyond: str, *, whole: bool) -> bool:
     """Tell whether the way that is quoted goes on in its section: `behind` it on its page, or `beyond` that.
 
-    Of numbered steps the next one says so, wherever it is, or that the page ends with the quote. Else an item
-    does that comes next, and in a section about the way anything.
+    Of numbered steps the next one says so, wherever it is, or that the last one is cut, or that the page ends
+    with the quote. Else an item does that comes next, and in a section about the way anything.
     """
     told, rest = [*_numbered(quote)], f"{behind}\n{beyond}".strip()
     if told:
-        return told[-1] + 1 in _numbered(rest) or (not behind.strip() and bool(rest))
+        cut = _CUT.match(behind) or not behind.strip()
+        return told[-1] + 1 in _numbered(rest) or (bool(cut) and bool(rest))
     return bool(rest) if whole else ITEM.match(rest) is not None
 
 

@@ -14,7 +14,7 @@ from appliance.brevity import asks_for_a_way, asks_for_several
 from appliance.instructions import to_assistant
 from appliance.quantity import asked_for
 from appliance.retrieve import fusion, refusal, sections, spelling, vectors, words
-from appliance.retrieve.names import Name, holders
+from appliance.retrieve.names import OPENS, Name, holders
 from appliance.retrieve.reader import NOTHING, Question, Reader, Reading, SentenceReader
 from appliance.sentences import CELL, split
 from appliance.types import PASSAGES, Evidence, Hit, Level, Passage, Span, Timings, Verdict
@@ -192,12 +192,15 @@ class Retriever:
         title = self._titled(asked, passage)
         return replace(passage, score=(1 - share) * passage.score + share * title)
 
-    def _named(self, asked: words.Query, passage: Passage) -> bool:
-        """Tell whether it is asked what the last heading begins with: "$22 - Homing cycle"."""
-        if not asked.defines:
-            return False
-        title = tuple(self._store.analyse(passage.heading.rpartition(" > ")[2]))
-        return any(title[: len(phrase)] == phrase for phrase in asked.identifiers)
+    @staticmethod
+    def _named(asked: words.Query, passage: Passage) -> bool:
+        """Tell whether it is asked what the last heading begins with: "$22 - Homing cycle".
+
+        One that speaks to the assistant wins nothing.
+        """
+        title = passage.heading.rpartition(" > ")[2]
+        name = asked.defines
+        return name is not None and name.held(title) == OPENS and not to_assistant(title)
 
     def _titled(self, asked: words.Query, passage: Passage) -> float:
         """Return how much of the question its headings say, the last of them above all, in [0, 1]."""

@@ -30,8 +30,10 @@ STOP = frozenset(
 
 
 _WHAT_IT_IS = frozenset(
-    "mean means meaning definition define explain explanation describe description purpose function".split()
+    "what what's whats what’s is are does do the a an of mean means meaning definition define explain"
+    " explanation describe description purpose function".split()
 )
+"""The words of a question for what something is: "who made P-101?" is none."""
 
 
 class Corpus(Protocol):
@@ -59,7 +61,7 @@ class Query:
     `identifiers` those of them that name one thing: E04, P-101, $110, "error 8", what was quoted; `names`
     the same and measures, with every way of writing them that is not too common to search for. `by_name` is
     the share of the weight, of the terms that any chunk holds, that is in names: 1 for "what is E04?", little
-    where one stands among many words. `defines` tells whether it asks what a name is, and nothing of it.
+    where one stands among many words. `defines` is the one name of which it asks what that is, and no more.
     """
 
     phrases: tuple[Phrase, ...]
@@ -68,7 +70,7 @@ class Query:
     identifiers: tuple[Phrase, ...] = ()
     names: tuple[Name, ...] = ()
     by_name: float = 0.0
-    defines: bool = False
+    defines: Name | None = None
 
     def covered(self, terms: Iterable[str]) -> float:
         """Return the share of the weight whose terms are among `terms`, in [0, 1]; 0 where there is none."""
@@ -107,13 +109,20 @@ def query(question: str, corpus: Corpus) -> Query:
     phrases = tuple(dict.fromkeys([*((term,) for term in kept), *exact]))
     held = {term: weight for term, weight in weights.items() if frequency.get(term, 0)}
     sought = tuple(_without_common(name, frequency, most) for name in wanted)
-    rest = (word for word in _content(question) if word.lower() not in _WHAT_IT_IS)
-    defines = bool(named) and {term for word in rest for term in corpus.analyse(word)} <= _terms(named)
-    return Query(phrases, weights, exact, named, sought, _by_name(held, wanted), defines)
+    return Query(
+        phrases, weights, exact, named, sought, _by_name(held, wanted), _defined(question, found, corpus)
+    )
 
 
-def _terms(phrases: Iterable[Phrase]) -> set[str]:
-    return {term for phrase in phrases for term in phrase}
+def _defined(question: str, found: Iterable[Name], corpus: Corpus) -> Name | None:
+    """Return the name of which a question asks what it is: a code, not a word that was quoted."""
+    wanted = [name for name in found if name.exact and name.worth]
+    if len(wanted) != 1 or not any(letter.isdigit() or letter == "_" for letter in wanted[0].written):
+        return None
+    terms = set(wanted[0].phrases[0])
+    words = (word.lower().rstrip(".'’:") for word in WORD.findall(question))
+    rest = (word for word in words if not set(corpus.analyse(word)) <= terms)
+    return wanted[0] if all(word in _WHAT_IT_IS for word in rest) else None
 
 
 def _without_common(name: Name, frequency: Mapping[str, int], most: float) -> Name:

@@ -48,13 +48,13 @@ fi
 if ! finished smollm2-85m-cited; then
   step "small generator: 16 of its 30 layers with the adapter that was distilled here, to 4 bits"
   small=$cache/small own=models/smollm2-85m-cited
-  [ -e "$cache/cited/merged.gguf" ] || merged
+  merged  # again: what lies there may be of another adapter
   "$python" -m scripts.from_gguf "$cache/cited/merged.gguf" "$small/teacher"
   "$python" -m scripts.cut "$small/teacher" "$small/cut" --layers "$own/layers.json"
   "$python" -m scripts.convert "$small/cut" "$small/cut.gguf" --kind generator --type f16
   "$python" -m scripts.convert "$own" "$small/merged.gguf" --kind merged --base "$small/cut.gguf" --type f16
   "$python" -m scripts.quantize "$small/merged.gguf" "$small/model.gguf" --importance "$own/importance.safetensors"
-  install_model smollm2-85m-cited "$small/model.gguf"
   rm -r "$small/teacher" "$small/cut"
+  install_model smollm2-85m-cited "$small/model.gguf"
 fi
 step "models in $destination"

@@ -88,6 +88,7 @@ def test_such_questions_ask_for_something_else(question):
         ("What is the timeout of a session?", "It ends after 30 minutes.", IN_UNITS),
         ("What is the maximum pressure at a temperature of 90 degrees?", "It is 90 degrees warm.", 0.0),
         ("PBKDF2 iteration count", "It has at least 10,000 iterations.", 0.0),
+        ("PBKDF2 iteration count", "It is hashed with SHA256.", UNSTATED),
         ("PBKDF2 iteration count", "For PBKDF2, it is a parameter.", UNSTATED),
     ],
 )
