@@ -104,7 +104,7 @@ class Retriever:
         ranked = self._read(found, most)
         named = bool(ranked) and self._named(found.question.query, ranked[0][0])
         # A section with the name for its heading says what that is, as a row does that begins with it.
-        answers = max((reading.answers for _, reading in ranked), default=0.0) if not named else 1.0
+        answers = 1.0 if named else max((reading.answers for _, reading in ranked), default=0.0)
         seen = refusal.Signals(found.signals, answers)
         passages = [passage for passage, _ in ranked[:most]]
         readings = [reading for _, reading in ranked[:most]]
@@ -188,9 +188,10 @@ class Retriever:
 
     def _headed(self, asked: words.Query, passage: Passage) -> Passage:
         """Return the passage with a score in which its headings have a say, the only one if they name it."""
-        share = 1.0 if self._named(asked, passage) else _HEADED
-        title = self._titled(asked, passage)
-        return replace(passage, score=(1 - share) * passage.score + share * title)
+        if self._named(asked, passage):
+            return replace(passage, score=1.0)
+        score = (1 - _HEADED) * passage.score + _HEADED * self._titled(asked, passage)
+        return replace(passage, score=score)
 
     @staticmethod
     def _named(asked: words.Query, passage: Passage) -> bool:

@@ -90,13 +90,13 @@ def _others(shelf: Shelf, passage: Passage, *, onwards: bool) -> Iterator[Passag
     while True:
         beside = shelf.passages([Hit(each, 0.0, ()) for each in shelf.neighbours(chunk.chunk)])
         found = [each for each in beside if (each.start > chunk.start) == onwards]
-        if not found or not _goes_on(passage.heading, found[0].heading, onwards=onwards):
+        if not found or not _belongs(passage.heading, found[0].heading, onwards=onwards):
             return
         chunk = found[0]
         yield chunk
 
 
-def _goes_on(heading: str, other: str, *, onwards: bool) -> bool:
+def _belongs(heading: str, other: str, *, onwards: bool) -> bool:
     """Tell whether a chunk under the `other` heading belongs to the section, as the steps within it do."""
     above, _, title = other.rpartition(" > ")
     return other == heading or (onwards and above == heading and _STEPS.fullmatch(title) is not None)

@@ -124,7 +124,7 @@ def test_headings_and_a_tables_header_that_speak_to_the_assistant_are_not_read()
 
 def test_the_questions_words_choose_the_sentence_where_the_graph_finds_no_answer():
     asked = Query((), {"42": 1.0, "speed.": 1.0}, ())
-    question = Question("42 at full what?", np.zeros(4, np.float32), asked, str.split)
+    question = Question("42 at what speed?", np.zeros(4, np.float32), asked, str.split)
     passage = fake_passage(text=TEXT, heading="")
     sure, lost = (Pointing(TEXT.split().index("seal"), none=none) for none in (0.0, 8.0))
     (found,) = CrossReader(sure, Words(), CARD).read(question, [passage])

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.ingest.chunk import chunks
-from appliance.retrieve.names import LOOSE, OPENS, STANDS, Name, names
+from appliance.retrieve.names import LOOSE, OPENS, STANDS, Name, holders, names
 from appliance.retrieve.retriever import Retriever
 from appliance.types import PASSAGES, Block, Draft, Parsed, chunk_input
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeEncoder, fake_passage
 from tests.stores import FakeStore
 
 FILL = "The operator reads the pressure, the level and the temperature of the plant and writes them down."
@@ -127,6 +127,13 @@ def test_any_identifier_of_the_text_brings_a_passage_that_holds_it(data):
 )
 def test_how_surely_a_text_holds_a_name(written, text, sure):
     assert Name(written, ((),)).held(text) == sure
+
+
+def test_a_name_that_opens_the_last_heading_is_explained_there():
+    page = fake_passage(text="The machine looks for its switches.", heading="Settings > $22 - Homing cycle")
+    other = fake_passage(2, text="It costs $22 a day.", heading="Prices")
+    name = Name("$22", (("22",),))
+    assert holders(name, [page, other]) == {page.chunk: OPENS, other.chunk: STANDS}
 
 
 @pytest.mark.parametrize(

@@ -428,10 +428,9 @@ def test_of_prose_the_section_about_the_way_goes_on_and_of_several_things_nothin
 
 
 def test_steps_that_end_where_the_page_does_go_on_if_the_section_does():
-    long = " ".join([FILL] * 18)
     blocks = [Block("heading", "Bleeding The Boiler", 1, level=1)]
     blocks += [Block("paragraph", text, 1) for text in BLEED[:2]]
-    blocks += [Block("paragraph", f"It has left when water comes. {long}", 2)]
+    blocks += [Block("paragraph", f"It has left when water comes. {LONG}", 2)]
     evidence = (
         Retriever(*kept("manual", blocks, 2)).retrieve("How do I open the valve of the boiler?").evidence
     )
@@ -474,6 +473,17 @@ def test_asked_what_a_name_is_the_section_with_that_heading_says_so(question):
     assert found.evidence is not None
     assert found.evidence.heading.endswith("$22 - Homing Cycle")
     assert found.evidence.quote.startswith("At the start the machine")
+    assert found.signals.answers == 1.0
+
+
+def test_a_heading_that_is_the_name_asked_for_outdoes_every_score():
+    store, encoder = handbook(*(part for pair in NAMED for part in pair))
+    retriever, query = Retriever(store, encoder), words.query("What does $22 mean?", store)
+    others, named, _ = (
+        replace(each, score=0.3) for each in store.passages([Hit(n, 0.3, ()) for n in (1, 2, 3)])
+    )
+    assert retriever._headed(query, named).score == 1.0
+    assert retriever._headed(query, others).score < 0.5
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,13 @@ def test_a_part_of_a_sentence_that_is_too_long_for_a_chunk_is_quoted_all_the_sam
     assert start <= at[0] < at[1] <= end
 
 
+def test_what_comes_before_steps_is_quoted_with_more_of_them_than_of_prose():
+    steps = "\n\n".join(f"{n}. Turn the wheel, and wait until it stands still again." for n in range(1, 21))
+    prose = " ".join(["Turn the wheel, and wait until it stands still again."] * 20)
+    ends = [way(f"{LEAD}\n\n{behind}", (0, len(LEAD)), whole=False)[1] for behind in (steps, prose)]
+    assert ends[1] < 850 < 1_100 < ends[0]
+
+
 def test_steps_without_their_first_are_not_followed_back():
     assert told("4. Turn it.\n\n5. Pull it.", "5. Pull") == "5. Pull it."
 
