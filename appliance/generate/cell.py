@@ -127,7 +127,8 @@ class CellGenerator:
             return
         with _Guarded(self):
             cell = self._ready()
-            cell.say({"write": {"system": prompt.system, "user": prompt.user, "most": max_tokens}})
+            asked = {"system": prompt.system, "user": prompt.user, "decided": prompt.decided}
+            cell.say({"write": {**asked, "most": max_tokens}})
             written = _Written(cell, most=max_tokens, context=self._context)
             try:
                 yield from written.pieces(stop)

@@ -12,6 +12,7 @@ import codecs
 import ctypes
 import importlib
 import importlib.util
+import math
 import os
 import sys
 import threading
@@ -22,6 +23,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from appliance.errors import ApplianceError, ModelMismatch, ModelMissing, NoRoom, UsageError
+from appliance.generate.prompt import REFUSED
 from appliance.types import Prompt, Tokens
 
 CONTEXT = 2048
@@ -157,15 +159,17 @@ class LlamaGenerator:
         self._abort = self._lib.ggml_abort_callback(lambda _data: self._stop.is_set())
         self._ctx = _open(self._lib, self._model, threads=threads, context=context, abort=self._abort)
         self._sampler = self._lib.llama_sampler_init_greedy()
+        self._answering = _all_but(self._lib, self._vocab, self._untrusted(REFUSED)[0])
         self.context = int(self._lib.llama_n_ctx(self._ctx))
 
     def close(self) -> None:
         """Free model and context; idempotent."""
         if self._model:
             self._lib.llama_sampler_free(self._sampler)
+            self._lib.llama_sampler_free(self._answering)
             self._lib.llama_free(self._ctx)
             self._lib.llama_model_free(self._model)
-            self._model = self._ctx = self._sampler = None
+            self._model = self._ctx = self._sampler = self._answering = None
 
     def count(self, text: str) -> int:
         """Return how many tokens `text` has as untrusted text."""
@@ -185,13 +189,15 @@ class LlamaGenerator:
             raise NoRoom("The prompt is longer than the model's context.")
         self.usage = Tokens(prompt=len(prefix) + len(body))
         if self._hold(prefix) and self._evaluate(body):
-            yield from self._write(min(max_tokens, room))
+            first = self._answering if prompt.decided and self.brief else self._sampler
+            yield from self._write(min(max_tokens, room), first)
 
-    def _write(self, most: int) -> Iterator[str]:
-        """Sample up to `most` tokens after what the context holds."""
+    def _write(self, most: int, first: Any) -> Iterator[str]:
+        """Sample up to `most` tokens after what the context holds, the first one by the sampler `first`."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may span two tokens
-        for _ in range(most):
-            token = int(self._lib.llama_sampler_sample(self._sampler, self._ctx, -1))
+        for number in range(most):
+            sampler = self._sampler if number else first
+            token = int(self._lib.llama_sampler_sample(sampler, self._ctx, -1))
             if self._lib.llama_vocab_is_eog(self._vocab, token):
                 return
             self.usage = Tokens(self.usage.prompt, self.usage.output + 1)
@@ -253,6 +259,22 @@ class LlamaGenerator:
         buffer = ctypes.create_string_buffer(512)
         size = self._lib.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, _NO)
         return buffer.raw[: max(size, 0)]
+
+
+def _all_but(library: ModuleType, vocabulary: Any, token: int) -> Any:
+    """Return a greedy sampler that never takes `token`.
+
+    "Not" begins the refusal, and hardly any answer: what begins with it loses it, is no longer what the
+    reader marked, and so the quote is shown.
+    """
+    chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
+    never = library.llama_logit_bias(token, -math.inf)
+    size = library.llama_vocab_n_tokens(vocabulary)
+    library.llama_sampler_chain_add(
+        chain, library.llama_sampler_init_logit_bias(size, 1, ctypes.byref(never))
+    )
+    library.llama_sampler_chain_add(chain, library.llama_sampler_init_greedy())
+    return chain
 
 
 def _load(library: ModuleType, path: Path) -> Any:

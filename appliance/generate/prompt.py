@@ -29,7 +29,7 @@ BRIEF = (
 )
 """For a model that was trained on these prompts (scripts/corpus.py): it needs no example."""
 REFUSED = "Not in your documents."
-"""What such a model writes where the passages hold no answer."""
+"""What such a model writes where it is told that the passages hold no answer."""
 PASSAGES = 3  # on a CPU reading is what takes the time: each costs as much as writing the answer
 PASSAGE_TOKENS, QUOTED_TOKENS = 600, 350
 ANSWER_TOKENS = 128  # what is left free for the answer
@@ -82,7 +82,7 @@ def compose(
             shown.append(n)
             room -= count(block)
     told = _told(marked(passages, evidence), evidence.n) if brief else ""
-    return Prompt(system=system, user=_user(blocks, asked, told), shown=tuple(shown))
+    return Prompt(system=system, user=_user(blocks, asked, told), shown=tuple(shown), decided=True)
 
 
 def marked(passages: Sequence[Passage], evidence: Evidence) -> str:

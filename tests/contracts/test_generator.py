@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from appliance.config import Config
 from appliance.errors import ModelMissing
 from appliance.generate.cell import CellGenerator
 from appliance.generate.llm import Generator
+from appliance.generate.prompt import BRIEF, REFUSED, bare
 from appliance.types import Prompt
 from tests.engines import in_this_process
 from tests.fakes import FakeGenerator
@@ -50,6 +52,18 @@ def test_it_writes_text_and_accounts_for_it(generator):
 
 def test_the_same_prompt_gives_the_same_text(generator):
     assert write(generator) == write(generator)
+
+
+def test_it_may_refuse_only_where_nobody_has_decided(generator):
+    if isinstance(generator, FakeGenerator):
+        pytest.skip("it was taught nothing")
+    asked = Prompt(BRIEF, bare("who built the bridge?"))
+    first, second = (
+        "".join(generator.stream(prompt, max_tokens=12, stop=threading.Event()))
+        for prompt in (asked, replace(asked, decided=True))
+    )
+    assert first.strip() == REFUSED
+    assert not second.strip().startswith(REFUSED.split()[0])
 
 
 def test_it_writes_no_more_than_it_may(generator):
