@@ -13,6 +13,12 @@ _ABBREVIATION = re.compile(
 )
 ITEM = re.compile(r"(?:[-*•–]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
 """What begins a list's item: a bullet, a number, a letter."""
+_SPELT = re.compile(
+    r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|thousand)\s*$",
+    re.IGNORECASE,
+)
+"""What a contract spells before a figure, "sixty (60) days": that figure opens no item of a list."""
 CELL = " | "
 """What parts the cells of a table's row (types.Block)."""
 _FIGURE = re.compile(r"\W*\d|(?=\S*\d)\S+$")
@@ -64,7 +70,11 @@ def _new_line(text: str, gap: re.Match[str]) -> bool:
     before = text[text.rfind("\n", 0, line) + 1 : line]
     end = text.find("\n", gap.end())
     after = text[gap.end() : end if end >= 0 else len(text)]
-    if CELL in before or CELL in after or ITEM.match(after):
+    if (
+        CELL in before
+        or CELL in after
+        or (ITEM.match(after) and not (after[0] == "(" and _SPELT.search(before)))
+    ):
         return True
     around = text[max(0, line - _NEARBY) : line], text[line : line + _NEARBY]
     beside = around[0].rpartition("\n\n")[2] + around[1].partition("\n\n")[0]

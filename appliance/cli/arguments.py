@@ -61,8 +61,15 @@ def _documents(group: Any) -> None:
     )
     add = _command(group, "add", commands.add, "put documents or folders of them into the vault")
     add.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-    ask = _command(group, "ask", commands.ask, "ask one question; '-' reads questions from stdin, one a line")
-    ask.add_argument("question", nargs="+", help="quotation marks are not needed")
+    ask = _command(
+        group,
+        "ask",
+        commands.ask,
+        "ask one question; '-' reads questions from stdin, one a line (exit code 3 if any was refused)",
+    )
+    ask.add_argument(
+        "question", nargs="+", help="single quotation marks only for what the shell would take, as in '$22'"
+    )
     _refusal(ask)
     _command(group, "list", commands.listing, "list the documents")
     show = _command(group, "show", commands.show, "print the stored text of a document")

@@ -110,9 +110,13 @@ def show(options: Options, settings: Config) -> int:
         document = _find(client.documents(), options.document)
         shown = client.pages(document.id)
     if options.page is not None:
+        numbers = [page.page for page in shown if page.page is not None]
         shown = tuple(page for page in shown if page.page == options.page)
         if not shown:
-            raise UsageError(f"{clean_line(document.name)} has no page {options.page}.")
+            there = (
+                f"It has {numbers[0]} to {numbers[-1]}." if numbers else "It has no pages: leave --page out."
+            )
+            raise UsageError(f"{clean_line(document.name)} has no page {options.page}.", hint=there)
     if options.json:
         texts = [{"page": page.page, "text": page.text} for page in shown]
         print_json(render.document_json(document) | {"text": texts})

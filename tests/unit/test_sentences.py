@@ -32,6 +32,9 @@ def sentences(text):
             "Check the coolant level\nEngine must be COLD before you open the pressure cap of it",
             ["Check the coolant level", "Engine must be COLD before you open the pressure cap of it"],
         ),
+        ("It ends within sixty\n(60) days. Then stop.", ["It ends within sixty\n(60) days.", "Then stop."]),
+        ("There are two\n2. Open the valve", ["There are two", "2. Open the valve"]),
+        ("Fit in this order\n(1) the nut", ["Fit in this order", "(1) the nut"]),
         (
             "A line that was broken by\nGeorge for want of room",
             ["A line that was broken by\nGeorge for want of room"],
