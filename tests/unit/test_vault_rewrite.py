@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -454,6 +455,25 @@ def test_a_backup_is_made_while_another_writes(vault, tmp_path):
     assert failed == []
     assert set(made) <= digests
     assert [content(tmp_path / f"copy{n}") for n in range(3)] == made
+
+
+def test_a_log_that_goes_away_while_it_is_measured_takes_no_room(vault, old_log, monkeypatch):
+    """The last to close a store takes its log away, between any two looks at it."""
+    log, exists = vault / "store.db-wal", Path.exists
+    without = rewrite._room(vault)
+    shutil.copy(old_log, log)
+    assert rewrite._room(vault) > without
+
+    def gone_once_seen(path):
+        seen = exists(path)
+        if path == log:
+            log.unlink(missing_ok=True)
+        return seen
+
+    monkeypatch.setattr(Path, "exists", gone_once_seen)
+    rewrite._room(vault)  # does not fail where it was asked for before it was measured
+    log.unlink(missing_ok=True)
+    assert rewrite._room(vault) == without
 
 
 def test_a_vault_that_is_open_is_no_backup(vault, tmp_path):
