@@ -3,10 +3,11 @@
     python -m scripts.asker --data ../shared/data --model MODEL.gguf --reader FOLDER --out ASKED.jsonl
 
 A passage is read once; several lines "answer | question" (scripts/asker_data.py) are drawn below it side by
-side, with different first words. Kept are those whose answer stands in the passage just once, and which the
-reader, asked, answers with some of the same words (Alberti et al. 2019). Nothing is asked about documents
-that scripts/reader_data.py keeps apart. A line of the file is a passage, in a fixed order: stopped and
-started again, it goes on behind the last one. Progress is JSON; so is the last line.
+side, with different first words. Answers can only be copied from the passage: of the tokens that are likely,
+those remain that go on as some place of it does. Kept are lines whose answer stands there just once, and
+which the reader, asked, answers with some of the same words (Alberti et al. 2019). Nothing is asked about
+documents that scripts/reader_data.py keeps apart. A line of the file is a passage, in a fixed order: stopped
+and started again, it goes on behind the last one. Progress is JSON; so is the last line.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import numpy.typing as npt
 from appliance.evaluation import metrics
 from appliance.retrieve import cross
 from scripts import readings
-from scripts.asker_data import shown
+from scripts.asker_data import BAR, shown
 from scripts.corpora import bare_reader
 from scripts.reader_data import held_out, pieces
 from scripts.reader_sources import SOURCES
@@ -41,8 +42,11 @@ DRAWN: Final = {"squad": 8, "natural": 5, "ares": 6, "quotes": 6, "medquad": 2, 
 """Lines drawn below a passage of each source."""
 SHORTEST: Final = 200
 LONGEST_LINE: Final = 48
-TEMPERATURE: Final = 0.7
-MOST_LIKELY: Final = 40
+ANSWERS, QUESTIONS = 1.0, 0.4
+"""Temperatures: what is asked about is to differ, how it is asked is to fit."""
+MOST_LIKELY: Final = 60
+LONGEST_ANSWER: Final = 90
+"""Characters."""
 SAME: Final = 0.3
 """The least F1 of the reader's words against the answer."""
 _CONTEXT: Final = 1024
@@ -91,18 +95,37 @@ class Asker:
         last = self._logits([(token, place, 0) for place, token in enumerate(tokens)], [len(tokens) - 1])
         for other in range(1, count):
             self._library.llama_memory_seq_cp(memory, 0, other, -1, -1)
-        first = np.argsort(-(last[0] + rng.gumbel(size=last.shape[1])))[:count]
-        lines = [[int(token)] for token in first]
-        live = list(range(count))
+        passage = shown(given.text).rstrip()
+        lines, lasts = list[str](), list[int]()
+        for token in np.argsort(-(last[0] + rng.gumbel(size=last.shape[1])))[: 20 * count]:
+            if len(lines) < count and copied(piece := self._piece(int(token)), passage):
+                lines.append(piece)
+                lasts.append(int(token))
+        live = list(range(len(lines)))
         for step in range(LONGEST_LINE):
-            rows = [(lines[each][-1], len(tokens) + step, each) for each in live]
-            logits = self._logits(rows, range(len(rows)))
-            for each, row in zip(live, logits, strict=True):
-                lines[each].append(_drawn(row, rng))
-            live = [each for each in live if "\n" not in self._piece(lines[each][-1])]
+            rows = [(lasts[each], len(tokens) + step, each) for each in live]
+            for each, row in zip(live, self._logits(rows, range(len(rows))), strict=True):
+                lasts[each] = self._drawn(row, lines[each], passage, rng)
+                lines[each] += self._piece(lasts[each]) if lasts[each] >= 0 else "\n"
+            live = [each for each in live if "\n" not in lines[each]]
             if not live:
                 break
-        return ["".join(map(self._piece, line)) for line in lines]
+        return lines
+
+    def _drawn(
+        self, logits: npt.NDArray[np.float32], line: str, passage: str, rng: np.random.Generator
+    ) -> int:
+        """Return the next token of a line, -1 where its answer cannot go on."""
+        likely = np.argpartition(logits, -MOST_LIKELY)[-MOST_LIKELY:]
+        answering = BAR.rstrip() not in line
+        if answering:
+            likely = np.array(
+                [token for token in likely if copied(line + self._piece(int(token)), passage)], int
+            )
+        if not len(likely):
+            return -1
+        heat = ANSWERS if answering else QUESTIONS
+        return int(likely[np.argmax(logits[likely] / heat + rng.gumbel(size=len(likely)))])
 
     def _logits(self, rows: Sequence[tuple[int, int, int]], wanted: Sequence[int]) -> npt.NDArray[np.float32]:
         """Read (token, place, sequence) each; return the logits after the `wanted` ones."""
@@ -122,15 +145,19 @@ class Asker:
         return buffer.raw[:size].decode("utf-8", "replace") if size > 0 else "\n"
 
 
-def _drawn(logits: npt.NDArray[np.float32], rng: np.random.Generator) -> int:
-    likely = np.argpartition(logits, -MOST_LIKELY)[-MOST_LIKELY:]
-    return int(likely[np.argmax(logits[likely] / TEMPERATURE + rng.gumbel(size=MOST_LIKELY))])
+def copied(line: str, passage: str) -> bool:
+    """Tell whether what is written of a line can still become whole words of the passage and a bar."""
+    answer, bar, beyond = line.partition(BAR.rstrip())
+    if not answer or answer != answer.lstrip() or len(answer) > LONGEST_ANSWER or beyond:
+        return False
+    ends = r"(?!\w)" if bar else ""
+    return re.search(rf"(?<![\w.,]){re.escape(answer)}{ends}", passage) is not None
 
 
 def placed(line: str, text: str) -> dict[str, Any] | None:
     """Return question, answer and its place, or None: no such line, or the answer is not there just once."""
-    answer, bar, question = (part.strip() for part in line.partition(" | "))
-    if not bar or not answer or not question.endswith("?") or len(question.split()) < 3 or " | " in question:
+    answer, bar, question = (part.strip() for part in line.partition(BAR))
+    if not bar or not answer or not question.endswith("?") or len(question.split()) < 3 or BAR in question:
         return None
     words = r"\s+".join(map(re.escape, answer.split()))
     places = list(re.finditer(rf"(?<![\w.,]){words}(?!\w)", text))

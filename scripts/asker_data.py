@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,6 +37,8 @@ TAUGHT_BY: Final = {
 }
 """Questions used of each source: mostly those that people asked of a text they had before them."""
 MOST_PAIRS: Final = 5
+BAR: Final = " | "
+_WORD: Final = re.compile(r"[\w'’]+")
 
 
 def main() -> None:
@@ -79,7 +82,8 @@ def lessons(asked: Sequence[Asked], rng: np.random.Generator) -> Iterator[tuple[
         start, end = each.span
         for first, last in cut[each.text]:
             if first <= start and end <= last:
-                pairs[shown(each.text[first:last])].append(line(each.text[start:end], each.question))
+                passage = each.text[first:last]
+                pairs[shown(passage)].append(line(each.text[start:end], cased(each.question, passage)))
                 break
     for passage, lines in pairs.items():
         order = rng.permutation(len(lines))[:MOST_PAIRS]
@@ -92,8 +96,24 @@ def shown(passage: str) -> str:
 
 
 def line(answer: str, question: str) -> str:
-    """Return a pair as it is to be written. Half of the sets are lower-case; so all are."""
-    return f"{' '.join(answer.split())} | {' '.join(question.casefold().split()).rstrip(' ?')}?\n"
+    """Return a pair as it is to be written."""
+    return f"{' '.join(answer.split())}{BAR}{' '.join(question.split()).rstrip(' ?')}?\n"
+
+
+def cased(question: str, passage: str) -> str:
+    """Return a question with its words as the passage writes them, where it writes them in one way only.
+
+    Most sets are lower-case. A small model copies a name that is cut into the same tokens; of "lynn" for
+    "Lynn" it made other names.
+    """
+    written = defaultdict[str, set[str]](set)
+    for word in _WORD.findall(passage):
+        written[word.casefold()].add(word)
+    return _WORD.sub(lambda found: _as_written(found[0], written[found[0].casefold()]), question)
+
+
+def _as_written(word: str, ways: set[str]) -> str:
+    return next(iter(ways)) if len(ways) == 1 else word
 
 
 def encoded(model: readings.Opened, passage: str, lines: str) -> tuple[list[int], int]:

@@ -73,14 +73,42 @@ def test_no_line_and_no_text_break_it(line, text):
     assert found is None or text[found["start"] :].startswith(found["answer"])
 
 
+@pytest.mark.parametrize(
+    "answer", ["Ada Quill", "1,450 rpm", "its bearings, which need grease every 90 days"]
+)
+def test_an_answer_can_be_written_letter_by_letter_and_ended_behind_a_word(answer):
+    line = f"{answer}{asker_data.BAR.rstrip()}"
+    assert all(asker.copied(line[:end], TEXT) for end in range(1, len(answer) + 1))
+    assert asker.copied(line, TEXT)
+
+
+@pytest.mark.parametrize(
+    "line", ["", " Ada", "da Quill", "Ada Quilt", "Ada Qui |", "450 rpm", TEXT[:100], "Ada Quill | who"]
+)
+def test_nothing_else_is_an_answer(line):
+    assert not asker.copied(line, TEXT)
+
+
+@pytest.mark.parametrize(
+    ("question", "cased"),
+    [
+        ("what runs at the northern mill?", "what runs at the Northern Mill?"),
+        ("the pump's bearings?", "the pump's bearings?"),
+        ("in which year?", "in which year?"),  # "In" and "in": it is not known which
+    ],
+)
+def test_a_question_has_its_names_as_the_passage_has_them(question, cased):
+    assert asker_data.cased(question, f"{TEXT} It stands in a hall.") == cased
+
+
 def test_what_is_learnt_is_what_is_understood():
     lessons = list(asker_data.lessons([asked(), asked("How fast does it run?", "1,450 rpm")], _rng()))
     ((passage, lines),) = lessons
     assert passage == f"{TEXT}\n\n"
     placed = [asker.placed(line, TEXT) for line in lines.splitlines()]
     assert {each["question"] for each in placed} == {
-        "who replaced the bearings in 1998?",
-        "how fast does it run?",
+        "Who replaced the bearings In 1998?",  # as it stands there
+        "How fast does it run?",
     }
 
 
@@ -155,11 +183,11 @@ def test_lines_are_drawn_side_by_side_and_the_same_again(tmp_path):
         one = asker.Asker(model, Agreeing((0, 3)))
         lines = one._lines(text, 8, _rng())
         assert one._lines(text, 8, _rng()) == lines
-        firsts = [readings.tokens(model, line)[:1] for line in lines if line]
         too_long = asker.Text("squad", "d/1", "", TEXT * 40)
         assert one._lines(too_long, 8, _rng()) == []
-    assert len(set(lines)) > 4
-    assert len(firsts) > 4
+    answers = [line.partition(asker_data.BAR)[0].strip() for line in lines]
+    assert len(set(answers)) > 1
+    assert all(answer in TEXT for answer in answers)
 
 
 def test_only_what_the_reader_finds_as_well_is_kept(monkeypatch):
