@@ -4,7 +4,8 @@
 
 Passages are cut as the appliance cuts them, most of the longer ones to a few sentences about the answer (it
 is cheaper, and the answer stands anywhere in them). Negatives are the passages with most of the question's
-words that hold no answer, of the same document or another. 5 % of the documents are kept apart as the
+words that hold no answer, of the same document or another, and the passage itself under a question near
+the one that it answers (scripts/twins.py). 5 % of the documents are kept apart as the
 development split; training never sees them. The last line is JSON.
 """
 
@@ -29,17 +30,17 @@ from appliance.ingest.chunk import chunks
 from appliance.sentences import split
 from appliance.types import Block, Parsed
 from scripts.reader_asked import UNKNOWN, Asked
-from scripts.reader_sources import GENERATED, SOURCES, generated
-from scripts.swaps import Swaps
+from scripts.reader_sources import SOURCES
+from scripts.twins import Twins
 
 SEED: Final = 20261123
 MOST_TOKENS: Final = 288
 MOST_QUESTION: Final = 64
 HELD_OUT: Final = 0.05
-NEGATIVES: Final = {"squad": 0.5, "policy": 0.6, "table": 0.0, GENERATED: 0.5}
+NEGATIVES: Final = {"squad": 0.5, "policy": 0.6, "table": 0.0}
 """Negatives a positive; 1 where a source is not named. Another made-up table may have what is asked for."""
-SWAPPED: Final = 0.5
-"""Generated questions that are asked about another name as well; SQuAD's have twins by people."""
+TWINS: Final = {"squad": 0.3, "table": 0.3}
+"""Questions near it a question (scripts/twins.py), .6 where a source is not named; SQuAD has its own."""
 MOST: Final = {"policy": 3000, "fairytale": 2000, "medquad": 1200, "product": 3000}
 """Questions used of a source; all where it is not named."""
 DRAWS: Final = 3
@@ -79,21 +80,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--asked", type=Path, help="questions that scripts/asker.py wrote")
     parser.add_argument("--limit", type=int, default=0, help="questions of each source, 0 for all")
     options = parser.parse_args()
-    asked = list(generated(options.asked)) if options.asked else []
     tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     options.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
     draws = [
-        [
-            each
-            for part in (*(_some(name, options.data, options.limit, rng) for name in SOURCES), asked)
-            for each in examples(part, rng)
-        ]
+        [each for name in SOURCES for each in examples(_some(name, options.data, options.limit, rng), rng)]
         for _ in range(DRAWS)
     ]
     report: dict[str, Any] = {}
@@ -127,7 +122,7 @@ def examples(asked: Sequence[Asked], rng: np.random.Generator) -> Iterator[Examp
         for start, end in cut[each.text]
     ]
     index = Index([text for _, _, text in pool])
-    swaps = Swaps([each for each in asked if each.source == GENERATED])
+    twins = Twins(asked)
     for each in asked:
         span = _holding(each, cut[each.text])
         if span is None:
@@ -136,9 +131,9 @@ def examples(asked: Sequence[Asked], rng: np.random.Generator) -> Iterator[Examp
         inner = (each.span[0] - start, each.span[1] - start) if each.span else None
         text = each.text[start:end]
         yield _example(each, each.title, text, inner, (each.relevant, each.answerable), rng)
-        if each.source == GENERATED and rng.random() < SWAPPED and (twin := swaps.swapped(each, rng)):
-            other = replace(each, question=twin)
-            yield _example(other, each.title, text, None, (UNKNOWN, 0), rng)
+        wanted = each.answerable == 1 and inner and rng.random() < TWINS.get(each.source, 0.6)
+        if wanted and (near := twins.twin(each, rng)):
+            yield _example(replace(each, question=near), each.title, text, None, (UNKNOWN, 0), rng)
         if each.relevant == 1 and rng.random() < NEGATIVES.get(each.source, 1.0):
             yield from _negative(each, pool, index, rng)
 
@@ -254,7 +249,6 @@ def tokenized(
     questions = [each.question if plain else roughened(each.question, rng) for each in found]
     asked = tokenizer.encode_batch(questions, add_special_tokens=False)
     given = tokenizer.encode_batch([_passage(each) for each in found], add_special_tokens=False)
-    kinds = [*SOURCES, GENERATED]
     rows = [
         _row(each, question, passage) for each, question, passage in zip(found, asked, given, strict=True)
     ]
@@ -265,12 +259,12 @@ def tokenized(
         "spans": np.array([row[2] for row in rows], np.int32),
         "relevant": np.array([each.relevant for each in found], np.int8),
         "answerable": np.array([each.answerable for each in found], np.int8),
-        "sources": np.array([kinds.index(_kind(each.source)) for each in found], np.int8),
+        "sources": np.array([list(SOURCES).index(_kind(each.source)) for each in found], np.int8),
     }
 
 
 def _kind(source: str) -> str:
-    return source if source in SOURCES or source == GENERATED else "natural"
+    return source if source in SOURCES else "natural"
 
 
 def _passage(each: Example) -> str:

@@ -17,9 +17,6 @@ from typing import Any, Final
 from scripts.reader_asked import UNKNOWN, Asked
 from scripts.reader_tables import tables
 
-GENERATED: Final = "asked"
-"""The source of questions that a model wrote."""
-
 
 def squad(data: Path) -> Iterator[Asked]:
     """Yield the minimal pairs: whether a passage without the answer is relevant nobody says."""
@@ -114,18 +111,6 @@ def quotes(data: Path) -> Iterator[Asked]:
                 span, document = (start, start + len(answer)), f"quotes/{row['qid']}"
                 title = row[f"title{number}"]
                 yield Asked("quotes", document, title, row["question"], text, span, start, 1, 1, every)
-
-
-def generated(path: Path) -> Iterator[Asked]:
-    """Yield the questions that scripts/asker.py wrote on passages of the sets above."""
-    for line in path.read_text("utf-8").splitlines():
-        row = json.loads(line)
-        for each in row["asked"]:
-            start, answer = each["start"], each["answer"]
-            span, asked = (start, start + len(answer)), each["question"]
-            yield Asked(
-                GENERATED, row["document"], row["title"], asked, row["text"], span, start, 1, 1, (answer,)
-            )
 
 
 def table(_data: Path) -> Iterator[Asked]:

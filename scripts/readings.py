@@ -46,12 +46,8 @@ class Reading:
 
 
 @contextmanager
-def opened(
-    path: Path, *, callback: Any = None, context: int = WINDOW, sequences: int = 1, threads: int = 0
-) -> Iterator[Opened]:
+def opened(path: Path, *, callback: Any = None, context: int = WINDOW) -> Iterator[Opened]:
     """Load the model at `path`; `callback` is called around every operation, `context` is in tokens.
-
-    Several `sequences` share the context; no `threads` are as many as there are cores.
 
     Raises:
         UsageError: it is no model that llama.cpp can load.
@@ -62,8 +58,7 @@ def opened(
         raise UsageError(f"{path.name} is no model that llama.cpp can load.", hint="Nothing was written.")
     options = library.llama_context_default_params()
     options.n_ctx = options.n_batch = options.n_ubatch = context
-    options.n_threads = options.n_threads_batch = threads or len(os.sched_getaffinity(0))
-    options.n_seq_max, options.kv_unified = sequences, True
+    options.n_threads = options.n_threads_batch = len(os.sched_getaffinity(0))
     if callback is not None:
         options.cb_eval = callback
     handle = library.llama_init_from_model(model, options)
@@ -97,19 +92,14 @@ def windows(model: Opened, text: str, *, most: int) -> list[list[int]]:
     Raises:
         UsageError: there is not one.
     """
-    whole = tokens(model, text)
-    found = [whole[at : at + WINDOW] for at in range(0, len(whole) - WINDOW, WINDOW)][:most]
-    if not found:
-        raise UsageError(f"The text has fewer than {WINDOW} tokens.", hint="Nothing was written. Give more.")
-    return found
-
-
-def tokens(model: Opened, text: str) -> list[int]:
-    """Return the text's tokens; what looks like a control token is text."""
     raw = text.encode()
     buffer = (model.library.llama_token * len(raw))()
     count = model.library.llama_tokenize(model.vocabulary, raw, len(raw), buffer, len(raw), 0, 0)
-    return list(buffer[: max(count, 0)])
+    tokens = list(buffer[: max(count, 0)])
+    found = [tokens[at : at + WINDOW] for at in range(0, len(tokens) - WINDOW, WINDOW)][:most]
+    if not found:
+        raise UsageError(f"The text has fewer than {WINDOW} tokens.", hint="Nothing was written. Give more.")
+    return found
 
 
 def read(model: Opened, texts: Sequence[Sequence[int]]) -> Reading:
@@ -119,9 +109,9 @@ def read(model: Opened, texts: Sequence[Sequence[int]]) -> Reading:
     return Reading(np.concatenate(logs), came)
 
 
-def foretell(model: Opened, given: Sequence[int], since: int) -> Reading:
+def foretell(model: Opened, tokens: Sequence[int], since: int) -> Reading:
     """Return what the model expected of the tokens from the place `since` on, which is at least 1."""
-    return Reading(_logs(logits(model, given)[since - 1 : -1]), np.array(given[since:]))
+    return Reading(_logs(logits(model, tokens)[since - 1 : -1]), np.array(tokens[since:]))
 
 
 def logits(model: Opened, window: Sequence[int]) -> Logs:
@@ -150,19 +140,19 @@ def prefill_speed(model: Opened, window: Sequence[int]) -> float:
     """Return tokens a second of reading a window at once, with only its last logits."""
     library, context = model.library, model.context
     library.llama_memory_clear(library.llama_get_memory(context), 1)
-    buffer = (library.llama_token * len(window))(*window)
+    tokens = (library.llama_token * len(window))(*window)
     start = time.perf_counter()
-    library.llama_decode(context, library.llama_batch_get_one(buffer, len(window)))
+    library.llama_decode(context, library.llama_batch_get_one(tokens, len(window)))
     library.llama_synchronize(context)
     return len(window) / (time.perf_counter() - start)
 
 
-def decode_speed(model: Opened, given: Sequence[int]) -> float:
+def decode_speed(model: Opened, tokens: Sequence[int]) -> float:
     """Return tokens a second of reading one after another, as an answer is written."""
     library, context = model.library, model.context
     library.llama_memory_clear(library.llama_get_memory(context), 1)
     start = time.perf_counter()
-    for token in given:
+    for token in tokens:
         one = (library.llama_token * 1)(token)
         library.llama_decode(context, library.llama_batch_get_one(one, 1))
-    return len(given) / (time.perf_counter() - start)
+    return len(tokens) / (time.perf_counter() - start)
