@@ -7,6 +7,7 @@ import resource
 import shutil
 import socket
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +19,15 @@ from appliance.generate.cell import cell_checks
 from appliance.retrieve.refusal import SENTENCES_REFUSAL
 from appliance.types import Check, Report
 
+_CHOSEN = " (chosen)"
 _ENOUGH_ROOM = 512 * 1024 * 1024
 
 
 def models_report(config: Config) -> Report:
     """Check every installed model against its card, and that the configured ones are there."""
-    checks = [_model_check(found) for found in models.installed(config.model_folders)]
+    checks = [_model_check(found, config.models) for found in models.installed(config.model_folders)]
     present = {check.name for check in checks}
-    wanted = (config.embedding, config.reader, config.generator)
-    missing = [name for name in wanted if name and name not in present]
+    missing = [name for name in config.models if name not in present]
     checks += [
         Check(name, ok=False, detail="configured, but not installed: run `make models`") for name in missing
     ]
@@ -43,7 +44,7 @@ def _levels(config: Config) -> tuple[Check, ...]:
         Check(
             f"refusal {each.level}",
             ok=True,
-            detail=each.measured + (" (chosen)" if each.level == config.refusal else ""),
+            detail=each.measured + (_CHOSEN if each.level == config.refusal else ""),
         )
         for each in levels
     )
@@ -77,15 +78,15 @@ def posture_report(config: Config, machine: Machine | None = None) -> Report:
     )
 
 
-def _model_check(found: models.Installed) -> Check:
+def _model_check(found: models.Installed, wanted: Collection[str]) -> Check:
     card = found.card
+    chosen = _CHOSEN if card.name in wanted else ""
     try:
         models.verify(found)
     except ApplianceError as error:
-        return Check(card.name, ok=False, detail=error.message)
-    return Check(
-        card.name, ok=True, detail=f"{card.kind}, {card.quantization}, {card.licence}, hashes as on its card"
-    )
+        return Check(card.name, ok=False, detail=error.message + chosen)
+    told = f"{card.kind}, {card.quantization}, {card.licence}, hashes as on its card"
+    return Check(card.name, ok=True, detail=told + chosen)
 
 
 def _sandbox() -> Check:

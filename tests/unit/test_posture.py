@@ -17,7 +17,7 @@ from appliance.posture import Machine, models_report, posture_report
 from appliance.retrieve.refusal import SENTENCES_REFUSAL
 from appliance.sandbox import Level
 from appliance.types import Check
-from tests.unit.test_models import card_text
+from tests.unit.test_models import card_text, put
 
 FRONT_END = 4711
 
@@ -74,6 +74,14 @@ def test_the_levels_of_refusal_are_told_with_their_rates(settings: Config, tmp_p
     assert [check.detail for check in read] == ["so and so", "so and so", "so and so (chosen)"]
     without = models_report(replace(chosen, rerank=0)).checks[-1]
     assert without.detail.startswith(SENTENCES_REFUSAL[2].measured)
+
+
+def test_the_models_in_use_are_told_from_those_that_only_lie_there(settings: Config) -> None:
+    for name in ("one", "two"):
+        put(settings.home / "models", name, card_text(name))
+    found = {each.name: each for each in models_report(replace(settings, reader="two")).checks}
+    assert not found["two"].ok  # what lies there is no graph; that it is the one in use is said all the same
+    assert [found[name].detail.endswith("(chosen)") for name in ("one", "two")] == [False, True]
 
 
 def test_swap(machine: Machine) -> None:
