@@ -1,8 +1,9 @@
 """Question -> the quantity it asks for; a sentence -> how much speaks for its stating one, in log-odds.
 
 "How many" is hardly ever answered by a sentence without a number, and "how high" seldom by one without a
-length. Measured on the reader's training questions by `python -m scripts.quantities`; scripts/LOG.md has the
-figures. They only weigh beside the reader: quantities are written in more ways than anybody can list.
+length. Numbers to call and addresses to write to are told in the same way. Measured on the reader's training
+questions by `python -m scripts.quantities`; scripts/LOG.md has the figures. They only weigh beside the
+reader: quantities are written in more ways than anybody can list.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ IN_UNITS: Final = 1.5
 UNITLESS: Final = -1.0
 """that it has none, of a measure that has one, outside a table's row, whose header has it;"""
 UNSTATED: Final = -1.5
-"""that there is no figure."""
+"""that there is no figure;"""
+OTHERWISE: Final = -2.0
+"""where the question names the unit ("how many days"), that a figure has not got it;"""
+NOWHERE: Final = -3.0
+"""and that there is none."""
 
 _COUNTED = (
     r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
@@ -42,6 +47,39 @@ _WRITTEN = r"characters?|digits?|words?|letters?|pages?|bits?|bytes?|[kmg]b"
 _MASS = r"(?:kilo|milli|micro)?gram(?:me)?s?|[kmµ]?g|tons?|tonnes?|t|pounds?|lbs?|ounces?|oz|grains?|carats?"
 _MONEY = r"[$€£¥]|dollars?|cents?|pence|euros?|pounds?|francs?|yen|yuan|rupees?|usd|eur|gbp|chf"
 _HEAT = r"[°º]|degrees?|deg|celsius|fahrenheit|kelvins?|[cfk]"
+_SHARE = r"%|per\s?cent|percentage"
+_PARTS = (
+    r"\b(?:third|quarter|half|halves|fifth|tenth)s?\b"
+    rf"|\b(?:{_COUNTED}|\d+)\s(?:in|of|out\sof)\s(?:{_COUNTED}|\d)"
+)
+_VOLUME = (
+    r"(?:milli)?lit(?:er|re)s?|m?l|cc|gallons?|gal|quarts?|qt|pints?|cups?|canteens?|(?:tea|table)spoons?|tsp|tbsp"
+    r"|drops?|barrels?"
+)
+_TENSION, _POWER, _CURRENT = (
+    r"(?:kilo|milli)?volts?|[km]?v",
+    r"(?:kilo|mega)?watts?|[km]?w|horsepower|hp",
+    (r"(?:milli)?amp(?:ere)?s?|m?a"),
+)
+_PRESSURE = r"psi|m?bars?|[hkm]?pa|(?:kilo|mega)?pascals?|atmospheres?|atm|torr|mm\s?hg|inches of mercury"
+_SPEED = r"mph|kph|km/h|rpm|[km]?m/s|knots?|(?:\w+)\s(?:per|an|a)\s(?:hour|minute|second)|\w+/(?:h|min|s|sec)"
+_CYCLE = r"[kmg]?hz|(?:kilo|mega|giga)?hertz"
+_OFTEN = (
+    r"\b(?:every|each|once|twice|thrice|daily|weekly|monthly|hourly|yearly|quarterly|annual\w*|bi-?annual\w*|semi\w+"
+    r"|times|per|an?\s(?:hour|day|week|month|year)|always|never|continu\w+|constant\w*|frequent\w*|regular\w*|rare\w*"
+    r"|seldom|sometimes|occasional\w*|usual\w*|periodic\w*|interval\w*|whenever|when|after|before)\b"
+)
+_CALLED = (
+    r"(?<![\d.-])(?<!(?-i:[A-Z]{2})\s)(?:\+?\d{1,3}[ -])?(?:\(\d{2,5}\)|\d{2,5})[ /-]\d{3,}(?:[ -]\d{2,})*\b"
+    r"|\b\d{3}\.\d{3}\.\d{4}\b|(?:call|dial)\w*\W+\d{3}"
+)
+"""Not "MD 20899-2000", where a letter goes."""
+_WRITTEN_TO = r"\S@\S"
+_TO_CALL = (
+    r"\b(?:phone|telephone|fax|hotline)\s+(?:number|of|for)\b|\bnumber\s+(?:do|can|should|to)\b.*\bcall\b"
+)
+_TO_WRITE_TO = r"\be-?mail\s+address\b|\be-?mail\s+(?:of|for)\b"
+_STORED = r"(?:kilo|mega|giga|tera)?bytes?|[kmgt]i?b|bits?"
 
 _MEASURES = (
     r"percentage|percent|number|amount|quantity|population|height|weight|length|width|depth|distance|temperature"
@@ -49,7 +87,26 @@ _MEASURES = (
     r"|diameter|torque|thickness|altitude|elevation|volume|density|wavelength|lifetime|limit|interval|timeout|rate"
     r"|range"
 )
-_OF_IT = r"(?=\s+(?:of|for|at|in|on|to|when|if|between|with|per|is|are|allowed|required|\S*\d)\b|\W*$)"
+_UNITS = (
+    (r"(?:milli)?seconds|minutes|hours|days|nights|weeks|months|years|decades|centuries", _TIME),
+    (r"(?:kilo|centi|milli)?met(?:er|re)s|km|cm|mm|inches|feet|yards|miles", _LENGTH),
+    (r"(?:kilo|milli)?grams?|kg|mg|tons|tonnes|lbs?|ounces", _MASS),
+    (r"(?:milli)?lit(?:er|re)s|ml|gallons|quarts|pints|cups|(?:tea|table)spoons|drops|barrels", _VOLUME),
+    (r"percent|per\scent|percentage", _SHARE),
+    (r"dollars|euros|cents|francs", _MONEY),
+    (r"(?:kilo)?volts", _TENSION),
+    (r"(?:kilo|mega)?watts|kw|hp|horsepower", _POWER),
+    (r"(?:milli)?amp(?:ere)?s", _CURRENT),
+    (r"psi|bar|[hkm]?pa|pascals?", _PRESSURE),
+    (r"mph|kph|km/h|rpm|m/s|knots", _SPEED),
+    (r"[kmg]?hz|(?:kilo|mega|giga)?hertz", _CYCLE),
+    (r"(?:kilo|mega|giga)?bytes|[kmgt]i?b", _STORED),
+)
+"""How a question names a unit, and what an answer in it has."""
+_OF_IT = (
+    r"(?=\s+(?:of|for|at|in|on|to|when|if|between|with|per|is|are|does|do|did|should|must|can|will|has|allowed"
+    r"|required|\S*\d)\b|\W*$)"
+)
 """What follows a measure that is asked for, not one that is a part of a name: "pressure relief valve"."""
 _IS = r"(?:\s+(?:is|was|are|were)|['’]s)\s+"
 _A_MEASURE = (
@@ -58,16 +115,31 @@ _A_MEASURE = (
     rf"|^(?=.{{1,{_FEW}}}$)(?!.*\b(?:who|whom|whose|what|which|when|where|why|how|am|is|are|was|were|do|does|did"
     rf"|can|could|will|would|shall|should|must|may)\b).*?\b(?P<named>{_MEASURES})\b{_OF_IT}"
 )
-_ASKED = r"(?:^|[,.;:?!]|\b(?:in|for|at|to|by|of|from|with|about|within|over|and|or)\s)\W*how\s+"
-"""Where "how many" is the question itself: "where do I see how much is left?" asks for a place."""
+_NO_TOPIC = (
+    r"who\w*|what|which|when|where|why|how|am|is|are|was|were|do|does|did|can|could|will|would|shall|should|must|may"
+    r"|if|that|see|seen|say|says|know|knows|tells?|told|shows?|shown|find|finds|counts?|checks?|decides?|depends?"
+    r"|explains?|learn|determines?|set|sets|limits?|on|of"
+)
+_ASKED = (
+    r"(?:^|[,.;:?!]|\b(?:in|for|at|to|by|of|from|with|about|within|over|after|before|per|and|or)\s"
+    rf"|^(?:(?!\b(?:{_NO_TOPIC})\b)\S+\s+){{1,8}})\W*how\s+"
+)
+"""Where "how many" is the question itself: "where do I see how much is left?" asks for a place.
+
+What stands before it may be the thing that it is asked of: "pen flare how many seconds".
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """What a question asks for, stated in `units`, None for any; a figure without them is worth `bare`."""
+    """What a question asks for, stated in `units`, None for any.
+
+    A figure without them is worth `bare`, no figure `none`.
+    """
 
     units: re.Pattern[str] | None = None
     bare: float = 0.0
+    none: float = UNSTATED
 
     def stated(self, sentence: str) -> float:
         """Return the log-odds that a sentence states it; the number of a list's item is no figure of it."""
@@ -77,7 +149,7 @@ class Quantity:
             return IN_UNITS
         if _SOME_FIGURE.search(told):
             return 0.0 if CELL in told else self.bare
-        return UNSTATED
+        return self.none
 
 
 def asked_for(question: str) -> Quantity | None:
@@ -93,25 +165,45 @@ def asked_for(question: str) -> Quantity | None:
     return next((quantity for names, quantity in NAMED if re.fullmatch(names, name)), Quantity())
 
 
-def _in(units: str, bare: float = 0.0) -> Quantity:
+def _in(units: str, bare: float = 0.0, none: float = UNSTATED) -> Quantity:
     unit = rf"(?<![A-Za-z'’])(?:{units})(?![A-Za-z])"
-    before = rf"|{unit}\s?\d" if units == _MONEY else ""
-    stated = rf"{_FIGURE}[^.;:!?\n]{{0,24}}?{unit}{before}"
-    return Quantity(re.compile(stated, re.IGNORECASE), bare)
+    beside = {_MONEY: rf"|{unit}\s?\d", _SHARE: rf"|{_PARTS}"}.get(units, "")
+    stated = rf"{_FIGURE}[^.;:!?\n]{{0,24}}?{unit}{beside}"
+    return Quantity(re.compile(stated, re.IGNORECASE), bare, none)
 
 
 _SOME_FIGURE = re.compile(_FIGURE, re.IGNORECASE)
-FORMS: Final = tuple(
-    (re.compile(f"{_ASKED}(?:{form})\\b", re.IGNORECASE), quantity)
-    for form, quantity in (
-        (r"much\b.*\b(?:costs?|price|pay|paid|charged?|fees?|worth|earn\w*)", _in(_MONEY, UNITLESS)),
-        ("many|much", Quantity()),
-        ("far|high|tall|deep|wide|thick|broad", _in(_LENGTH)),
-        ("heavy", _in(_MASS)),
-        ("hot|cold|warm", _in(_HEAT)),
-        ("old", _in(_TIME)),
-        ("long", _in(f"{_TIME}|{_LENGTH}|{_WRITTEN}")),
-        ("fast|large|big|small|strong|loud|steep", Quantity()),
+_IN_ITS_UNIT: Final = tuple(
+    (
+        re.compile(
+            rf"{_ASKED}(?:many|much)\s+(?:more\s+|other\s+)?(?:{named})\b|\b(?:in|what|which)\s+(?:{named})\W*$",
+            re.IGNORECASE,
+        ),
+        _in(units, OTHERWISE, NOWHERE),
+    )
+    for named, units in _UNITS
+)
+_REACHED: Final = tuple(
+    (re.compile(asked, re.IGNORECASE), Quantity(re.compile(stated, re.IGNORECASE), OTHERWISE, NOWHERE))
+    for asked, stated in ((_TO_CALL, _CALLED), (_TO_WRITE_TO, _WRITTEN_TO))
+)
+FORMS: Final = (
+    _IN_ITS_UNIT
+    + _REACHED
+    + tuple(
+        (re.compile(f"{_ASKED}(?:{form})\\b", re.IGNORECASE), quantity)
+        for form, quantity in (
+            (r"much\b.*\b(?:costs?|price|pay|paid|charged?|fees?|worth|earn\w*)", _in(_MONEY, UNITLESS)),
+            (r"much\s+time", _in(_TIME)),
+            ("often|frequently|regularly", Quantity(re.compile(_OFTEN, re.IGNORECASE), UNITLESS)),
+            ("many|much", Quantity()),
+            ("far|high|tall|deep|wide|thick|broad", _in(_LENGTH)),
+            ("heavy", _in(_MASS)),
+            ("hot|cold|warm", _in(_HEAT)),
+            ("old", _in(_TIME)),
+            ("long", _in(f"{_TIME}|{_LENGTH}|{_WRITTEN}")),
+            ("fast|large|big|small|strong|loud|steep", Quantity()),
+        )
     )
 )
 """The forms of such questions."""
@@ -122,6 +214,11 @@ NAMED: Final = (
     ("weight|mass", _in(_MASS)),
     ("temp(?:erature)?", _in(_HEAT, UNITLESS)),
     ("length", _in(f"{_LENGTH}|{_WRITTEN}")),
+    ("percentage|percent", _in(_SHARE, OTHERWISE, NOWHERE)),
+    ("voltage", _in(_TENSION, UNITLESS)),
+    ("frequency", Quantity(re.compile(rf"{_OFTEN}|\d\s?(?:{_CYCLE})\b", re.IGNORECASE), UNITLESS)),
+    ("pressure", _in(_PRESSURE, UNITLESS)),
+    ("speed", _in(_SPEED, UNITLESS)),
     ("height|width|depth|distance|diameter|thickness|altitude|elevation", _in(_LENGTH, UNITLESS)),
     ("duration|timeout|lifetime", _in(_TIME)),
     ("interval", _in(f"{_TIME}|{_LENGTH}")),

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from appliance import config
 from appliance.models import Calibration
+from appliance.quantity import asked_for
 from appliance.retrieve import cross
 from appliance.types import PASSAGES
 from scripts.corpora import bare_reader
@@ -69,7 +70,12 @@ def main() -> None:
     order = ordering(rows, options.depth, heats)
     order = options.order if options.order is not None else order
     wording(rows, order, options.depth, heats)
-    report(signals(rows, heats, options.depth), rows, order, heats)
+    seen = signals(rows, heats, options.depth)
+    firsts = [ranked(row, order, options.depth, heats)[0] for row in rows]
+    seen["stated"] = np.array(
+        [_unstated(row, first, heats["margin"]) for row, first in zip(rows, firsts, strict=True)]
+    )
+    report(seen, rows, order, heats)
 
 
 def read(row: Row, reader: cross.CrossReader) -> Row:
@@ -86,20 +92,29 @@ def read(row: Row, reader: cross.CrossReader) -> Row:
         "relevance": [one.relevance for one in judged],
         "answerable": [one.answerable for one in judged],
         "margin": [one.quotable[0].margin if one.quotable else _NEVER for one in judged],
-        "sentences": [_sentences(one, each, answer) for one, each in zip(judged, told, strict=True)],
+        "sentences": [
+            _sentences(row["question"], one, each, answer) for one, each in zip(judged, told, strict=True)
+        ],
         "plain": _plainly(row, answer),
     }
 
 
-def _sentences(judged: cross.Judged, told: Row, answer: str) -> list[tuple[float, float, bool, bool]]:
-    """Return for each sentence its margin, what the words say, and whether it and its mark are right."""
+def _sentences(
+    question: str, judged: cross.Judged, told: Row, answer: str
+) -> list[tuple[float, float, bool, bool, float]]:
+    """Return what is known of each sentence.
+
+    Its margin, what the words say, whether it and its mark are right, and what it says of the quantity.
+    """
     said = {each.span: each.overlap for each in worded_of(told)}
+    quantity = asked_for(question)
     return [
         (
             marked.margin,
             said.get(marked.sentence, 0.0),
             told["gold"] and _within(answer, told["text"][slice(*marked.sentence)]),
             told["gold"] and _within(answer, told["text"][slice(*marked.span)]),
+            quantity.stated(told["text"][slice(*marked.sentence)]) if quantity else 0.0,
         )
         for marked in judged.quotable
     ]
@@ -126,7 +141,7 @@ def ordering(rows: Sequence[Row], depth: int, heats: dict[str, float]) -> float:
     best: dict[float, float] = {}
     for deep in DEPTHS:
         for weight in WEIGHTS:
-            ranks = [ranked(row, weight, deep, heats["relevance"]) for row in own]
+            ranks = [ranked(row, weight, deep, heats) for row in own]
             pairs = list(zip(own, ranks, strict=True))
             figures = [
                 _share(any(row["gold"][at] for at in rank[:n]) for row, rank in pairs) for n in (1, 3, 6)
@@ -141,31 +156,44 @@ def ordering(rows: Sequence[Row], depth: int, heats: dict[str, float]) -> float:
 def quoting(own: Sequence[Row], ranks: Sequence[Sequence[int]], words: float, *, heat: float) -> list[float]:
     """Return how often the sentence quoted from the first passage, and the words in it, are right."""
     firsts = [row["sentences"][rank[0]] for row, rank in zip(own, ranks, strict=True)]
-    chosen = [_chosen(first, words, heat) if first else (0, 0, False, False) for first in firsts]
+    chosen = [_chosen(first, words, heat) if first else (0, 0, False, False, 0) for first in firsts]
     return [_share(each[2] for each in chosen), _share(each[3] for each in chosen)]
 
 
 def _chosen(sentences: Sequence[Sequence[Any]], words: float, heat: float) -> Any:
     """Return the sentence that cross.reading would quote, the most sure first among `sentences`."""
     counts = cross.DOUBTED if max(each[0] for each in sentences) / heat < cross.DOUBT else words
-    return max(sentences, key=lambda each: each[0] / heat + counts * each[1])
+    return max(sentences, key=lambda each: each[0] / heat + counts * each[1] + each[4])
+
+
+def _unstated(row: Row, at: int, heat: float) -> float:
+    """Return what the quantity asked for says against the sentence quoted from a passage."""
+    found = row["sentences"][at] if at < len(row["sentences"]) else []
+    return min(float(_chosen(found, cross.WORDS, heat)[4]), 0.0) if found else 0.0
 
 
 def wording(rows: Sequence[Row], order: float, depth: int, heats: dict[str, float]) -> None:
     """Print what the question's words may count beside the margin when a sentence is chosen."""
     own = [row for row in rows if row["kind"] == "own"]
-    ranks = [ranked(row, order, depth, heats["relevance"]) for row in own]
+    ranks = [ranked(row, order, depth, heats) for row in own]
     for words in WORDS:
         found = quoting(own, ranks, words, heat=heats["margin"])
         print(f"  words count {words:.2f}: quote, words marked {found}")
 
 
-def ranked(row: Row, weight: float, depth: int, heat: float) -> list[int]:
+def ranked(row: Row, weight: float, depth: int, heats: dict[str, float]) -> list[int]:
     """Return the candidates' numbers, best first, as the retriever orders them."""
     relevance = np.zeros(len(row["score"]))
-    relevance[:depth] = chance(np.array(row["relevance"][:depth]) / heat)
+    relevance[:depth] = chance(_relevance(row, depth, heats))
     mixed = (1 - weight) * np.array(row["score"]) + weight * relevance
     return [int(at) for at in np.argsort(-mixed, kind="stable")]
+
+
+def _relevance(row: Row, depth: int, heats: dict[str, float]) -> Floats:
+    """Return the logits of relevance of the passages read, lower where the quantity is not stated."""
+    told = np.array(row["relevance"][:depth]) / heats["relevance"]
+    against = [_unstated(row, at, heats["margin"]) for at in range(len(told))]
+    return np.asarray(told + against, dtype=np.float64)
 
 
 def temperatures(rows: Sequence[Row], depth: int) -> dict[str, float]:
@@ -194,7 +222,9 @@ def signals(rows: Sequence[Row], heats: dict[str, float], depth: int) -> dict[st
     found["answers"] = np.array(
         [
             np.max(
-                np.prod([chance(np.array(row[name][:depth]) / heat) for name, heat in heats.items()], axis=0)
+                chance(_relevance(row, depth, heats))
+                * chance(np.array(row["answerable"][:depth]) / heats["answerable"])
+                * chance(np.array(row["margin"][:depth]) / heats["margin"])
             )
             for row in rows
         ]
@@ -222,6 +252,9 @@ def report(seen: dict[str, Floats], rows: Sequence[Row], order: float, heats: di
         scores, _ = crossed(seen, rows, chosen)
         print(f"{name}:", *(_refused(scores, kinds, most) for most in LEVELS.values()), sep="\n    ")
     scores, beta = crossed(seen, rows, SHIPPED)
+    without = floored(scores, seen["answers"], FLOOR)
+    print("quantities left out:", *(_refused(without, kinds, most) for most in LEVELS.values()), sep="\n    ")
+    scores = weighed(scores, seen["stated"])
     for floor in FLOORS:
         told = floored(scores, seen["answers"], floor)
         print(f"floor {floor}:", *(_refused(told, kinds, most) for most in LEVELS.values()), sep="\n    ")
@@ -231,6 +264,11 @@ def report(seen: dict[str, Floats], rows: Sequence[Row], order: float, heats: di
         at = float(np.quantile(scores[kinds == "own"], most))  # of documents that no fit has seen
         print(f'\n[[refusal]]\nlevel = "{level}"\nthreshold = {at:.4f}')
         print(f'measured = "{_said(scores, kinds, at)}"')
+
+
+def weighed(scores: Floats, stated: Floats) -> Floats:
+    """Return the scores with the log-odds of the quantity, as appliance/retrieve/refusal.py does."""
+    return chance(np.log(scores / (1 - scores)) + stated)
 
 
 def floored(scores: Floats, answers: Floats, floor: float) -> Floats:

@@ -15,13 +15,30 @@ from math import log
 from pathlib import Path
 from typing import Final
 
-from appliance.quantity import FORMS, IN_UNITS, NAMED, UNITLESS, UNSTATED, Quantity, asked_for
+from appliance.quantity import (
+    FORMS,
+    IN_UNITS,
+    NAMED,
+    NOWHERE,
+    OTHERWISE,
+    UNITLESS,
+    UNSTATED,
+    Quantity,
+    asked_for,
+)
 from appliance.sentences import split
 from scripts.reader_sources import SOURCES
 
 _SOURCES: Final = ("squad", "natural", "ares", "covid", "fairytale")
 """Those with the answer's place; what PolicyQA marks is often no answer."""
-_SHOWN: Final = {IN_UNITS: "in units", 0.0: "figure", UNITLESS: "no units", UNSTATED: "none"}
+_SHOWN: Final = {
+    IN_UNITS: "in units",
+    0.0: "figure",
+    UNITLESS: "no units",
+    OTHERWISE: "no units",
+    UNSTATED: "none",
+    NOWHERE: "none",
+}
 Tally = Counter[float]
 
 

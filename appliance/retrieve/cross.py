@@ -212,6 +212,7 @@ def reading(judged: Judged, worded: Sequence[Wording], how: models.Calibration) 
         # Where the words took another sentence than the reader would, what it points to there is a guess.
         mark=best.span if sure and best == judged.quotable[0] else None,
         others=tuple(marked.sentence for marked in others),
+        stated=unstated,
     )
 
 

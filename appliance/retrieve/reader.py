@@ -65,7 +65,8 @@ class Reading:
     """What reading one passage gave: how relevant it is, and how surely it `answers`, both in [0, 1].
 
     `span` is the sentence to quote and `others` are more of them, the most telling first, in the passage's
-    text. `mark` are the words of `span` that answer, None where the reader cannot point at words.
+    text. `mark` are the words of `span` that answer, None where the reader cannot point at words. `stated`
+    are the log-odds against an answer that comes of the quantity asked for: 0, or less where `span` lacks it.
     `span` is empty where nothing may be quoted, or nothing was read.
     """
 
@@ -74,6 +75,7 @@ class Reading:
     answers: float
     mark: Span | None = None
     others: tuple[Span, ...] = ()
+    stated: float = 0.0
 
     @property
     def quotable(self) -> bool:
@@ -209,7 +211,8 @@ def _reading(found: Sequence[_Candidate]) -> Reading:
     """Return the reading of a passage of which some sentences were judged, best first."""
     relevance = _bounded(found[0].score)
     span, *others = (each.wording.span for each in found)
-    return Reading(relevance, span, relevance, others=tuple(others))
+    stated = min(found[0].wording.stated, 0.0)
+    return Reading(relevance, span, relevance, others=tuple(others), stated=stated)
 
 
 def _bounded(score: float) -> float:

@@ -1,6 +1,7 @@
 """What retrieval and reading saw -> how near it is to the question, in [0, 1], and whether that is enough.
 
-A logistic regression over six signals, and a floor under one of them. A trained reader's figures stand on its
+A logistic regression over six signals, a floor under one of them, and what was counted of quantities
+(appliance/quantity.py), which needs no weight: it is in log-odds. A trained reader's figures stand on its
 card; those for sentences alone stand here, made by `python -m scripts.fit_refusal`. Both are of
 training data only; scripts/LOG.md keeps what they do on the development sets.
 """
@@ -60,10 +61,14 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Searches and reading together: `answers` is the best of any passage (reader.Reading)."""
+    """Searches and reading together: `answers` is the best of any passage (reader.Reading).
+
+    `stated` is what the quantity asked for says against what would be quoted, in log-odds.
+    """
 
     searched: Searched
     answers: float
+    stated: float = 0.0
 
     def values(self) -> dict[str, float]:
         """Return all signals by the names that they have in a calibration."""
@@ -87,6 +92,7 @@ def _first(ranking: Mapping[int, float]) -> set[int]:
 def near_enough(seen: Signals, weights: Calibration) -> float:
     """Return the estimate, in [0, 1], that the passages hold the answer."""
     total = weights.bias + sum(getattr(weights, name) * value for name, value in seen.values().items())
+    total += seen.stated
     read = min(seen.answers / weights.floor, 1.0) if weights.floor else 1.0
     return read / (1 + exp(-total))
 

@@ -105,10 +105,11 @@ class Retriever:
         named = bool(ranked) and self._named(found.question.query, ranked[0][0])
         # A section with the name for its heading says what that is, as a row does that begins with it.
         answers = 1.0 if named else max((reading.answers for _, reading in ranked), default=0.0)
-        seen = refusal.Signals(found.signals, answers)
         passages = [passage for passage, _ in ranked[:most]]
         readings = [reading for _, reading in ranked[:most]]
         index = self._quoted(readings, in_order=named or asks_for_a_way(found.question.text))
+        stated = 0.0 if index is None or named else readings[index].stated
+        seen = refusal.Signals(found.signals, answers, stated)
         # What may not be quoted may not answer: an injected passage was found, and says nothing.
         near = 0.0 if index is None else refusal.near_enough(seen, self._reader.calibration)
         verdict = refusal.verdict(near, level, self._reader.levels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.quantity import IN_UNITS, UNITLESS, UNSTATED, asked_for
+from appliance.quantity import IN_UNITS, NOWHERE, OTHERWISE, UNITLESS, UNSTATED, asked_for
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,12 @@ def test_such_questions_ask_for_a_quantity(question):
         "rate limiter purpose",
         "What causes pressure loss?",
         "What is the limit switch for?",
+        "how do I set up e-mail",
+        "Who has the phone?",
+        "Does the manual say how long it lasts?",
+        "At what time does it close?",
+        "What happens in the first few days?",
+        "what to do in a few hours of rain",
         f"{'The pump was replaced and it was noted in the log. ' * 3} count",
         f"{'x' * 600} How many are there?",
         "",
@@ -86,7 +92,34 @@ def test_such_questions_ask_for_something_else(question):
         ("What is the oil change interval?", "It is changed every 10,000 km.", IN_UNITS),
         ("What is the width of the road?", "It was built in 1912.", UNITLESS),
         ("What is the timeout of a session?", "It ends after 30 minutes.", IN_UNITS),
-        ("What is the maximum pressure at a temperature of 90 degrees?", "It is 90 degrees warm.", 0.0),
+        ("What is the maximum pressure at a temperature of 90 degrees?", "It is 90 degrees warm.", UNITLESS),
+        ("How many days is a code valid?", "It is valid for 24 hours.", IN_UNITS),
+        ("How many days is a code valid?", "It has 6 digits.", OTHERWISE),
+        ("How many days is a code valid?", "It is valid for long.", NOWHERE),
+        ("How many days?", "Code | 6", 0.0),
+        ("maximum assertion lifetime in minutes", "Its lifetime is limited.", NOWHERE),
+        ("what tire pressure in psi", "Front 32 PSI, rear 30.", IN_UNITS),
+        ("How many percent of voters abstained?", "One in four voters did.", IN_UNITS),
+        ("What percentage is used?", "About a third is.", IN_UNITS),
+        ("What percentage is used?", "It uses 12 litres.", OTHERWISE),
+        ("how many drops of bleach", "Add 2 drops a quart.", IN_UNITS),
+        ("how many watts", "It needs a converter to 5V.", OTHERWISE),
+        ("How much time does it take?", "Two hours.", IN_UNITS),
+        ("pen flare how many seconds does it burn", "It fires the flare about 150 meters high.", OTHERWISE),
+        ("electric eel how many volts", "It shocks with 500 volts.", IN_UNITS),
+        ("phone number of the desk", "Desk, MD 20899-2000, Mail Stop 2000", OTHERWISE),
+        ("phone number of the desk", "Call 1-866-411-4372.", IN_UNITS),
+        ("what number do I call in an emergency", "Dial 911.", IN_UNITS),
+        ("fax number", "It is (301) 555-0100.", IN_UNITS),
+        ("telephone for orders", "Ring us at 0911 47110.", IN_UNITS),
+        ("e-mail address for reports", "Write to EISD@epa.gov.", IN_UNITS),
+        ("email for reports", "Reports are written monthly.", NOWHERE),
+        ("How often is it greased?", "It is greased every 500 hours.", IN_UNITS),
+        ("How often is it greased?", "It is greased on 4 sides.", UNITLESS),
+        ("what frequency does it transmit on", "It transmits at 121.5 MHz.", IN_UNITS),
+        ("what frequency does it transmit on", "The AN/PRC-90 is a radio.", UNITLESS),
+        ("what voltage does the pump need", "It runs on 24 V.", IN_UNITS),
+        ("what is the voltage of the pump", "Its mass is 5 kg.", UNITLESS),
         ("PBKDF2 iteration count", "It has at least 10,000 iterations.", 0.0),
         ("PBKDF2 iteration count", "It is hashed with SHA256.", UNSTATED),
         ("PBKDF2 iteration count", "For PBKDF2, it is a parameter.", UNSTATED),

@@ -220,6 +220,20 @@ def test_the_readers_judgement_decides_what_is_refused(manual):
     assert Retriever(*manual, Expert("operator")).retrieve(question).evidence is not None
 
 
+def test_a_quantity_that_is_nowhere_speaks_against_an_answer(manual):
+    found = {
+        question: Retriever(*manual).retrieve(question)
+        for question in ("How is the pump head noted?", "How many volts has the pump head?")
+    }
+    stated = [each.signals.stated for each in found.values()]
+    assert stated[0] == 0.0
+    assert stated[1] < -1
+    searched, how = next(iter(found.values())).signals.searched, refusal.SENTENCES
+    near = [refusal.near_enough(refusal.Signals(searched, 0.5, value), how) for value in (0.0, -2.0)]
+    odds = [each / (1 - each) for each in near]
+    assert odds[1] == pytest.approx(odds[0] * np.exp(-2))
+
+
 def test_what_reads_like_no_answer_is_none_however_near_the_subject():
     searched = refusal.Searched(cosine=0.9, lead=0.5, covered=1.0, missing=0.0, agreed=1.0)
     how = replace(refusal.SENTENCES, floor=0.002)

@@ -1,0 +1,43 @@
+"""The fit of the refusal bends its scores as the appliance will."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.retrieve import refusal
+from scripts import fit_reader
+
+SEARCHED = refusal.Searched(cosine=0.6, lead=0.3, covered=0.7, missing=0.0, agreed=1.0)
+
+
+@given(
+    st.floats(0.0, 1.0),
+    st.sampled_from([0.0, -1.0, -1.5, -2.0, -3.0]),
+    st.sampled_from([0.0, 0.003, 0.02]),
+)
+def test_a_score_is_what_the_appliance_makes_of_the_same_signals(answers, stated, floor):
+    how = replace(refusal.SENTENCES, floor=floor)
+    signals = refusal.Signals(SEARCHED, answers, stated)
+    total = how.bias + sum(getattr(how, name) * value for name, value in signals.values().items())
+    scores = fit_reader.weighed(fit_reader.chance([total]), np.array([stated]))
+    (made,) = fit_reader.floored(scores, np.array([answers]), floor)
+    assert made == pytest.approx(refusal.near_enough(signals, how))
+
+
+def row(*sentences):
+    return {"sentences": [list(sentences)], "relevance": [2.0], "score": [0.5]}
+
+
+def test_what_is_quoted_without_the_quantity_is_less_relevant():
+    without, beside = (1.0, 0.0, True, True, -3.0), (0.5, 0.0, True, True, 1.5)
+    heats = {"relevance": 2.0, "margin": 1.0, "answerable": 1.0}
+    assert fit_reader._relevance(row(without), 6, heats) == pytest.approx([-2.0])
+    assert fit_reader._relevance(row(without, beside), 6, heats) == pytest.approx(
+        [1.0]
+    )  # the other is quoted
+    assert fit_reader._relevance(row(), 6, heats) == pytest.approx([1.0])
