@@ -24,10 +24,10 @@ UNITLESS: Final = -1.0
 """that it has none, of a measure that has one, outside a table's row, whose header has it;"""
 UNSTATED: Final = -1.5
 """that there is no figure;"""
-OTHERWISE: Final = -2.0
-"""where the question names the unit ("how many days"), that a figure has not got it;"""
-NOWHERE: Final = -3.0
-"""and that there is none."""
+OTHERWISE: Final = -1.5
+"""where the question names the unit ("how many litres"), that a figure has not got it;"""
+NOWHERE: Final = -2.0
+"""and that there is none. Counted were -3.5 and -4; manuals write quantities in more ways than Wikipedia."""
 
 _COUNTED = (
     r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
@@ -44,41 +44,53 @@ _LENGTH = (
     r"|(?<=\d)[\"″′']"
 )
 _WRITTEN = r"characters?|digits?|words?|letters?|pages?|bits?|bytes?|[kmg]b"
-_MASS = r"(?:kilo|milli|micro)?gram(?:me)?s?|[kmµ]?g|tons?|tonnes?|t|pounds?|lbs?|ounces?|oz|grains?|carats?"
+_MASS = (
+    r"(?:kilo|milli|micro)?gram(?:me)?s?|[kmµ]?g|kgs|kilos?|tons?|tonnes?|t|pounds?|lbs?|ounces?|oz|grains?"
+    r"|carats?"
+)
 _MONEY = r"[$€£¥]|dollars?|cents?|pence|euros?|pounds?|francs?|yen|yuan|rupees?|usd|eur|gbp|chf"
 _HEAT = r"[°º]|degrees?|deg|celsius|fahrenheit|kelvins?|[cfk]"
-_SHARE = r"%|per\s?cent|percentage"
+_SHARE = r"%|per\s?cent|pct|percentage"
 _PARTS = (
-    r"\b(?:third|quarter|half|halves|fifth|tenth)s?\b"
-    rf"|\b(?:{_COUNTED}|\d+)\s(?:in|of|out\sof)\s(?:{_COUNTED}|\d)"
+    r"\b(?:third|quarter|half|halves|fifth|tenth)s?\b|\b(?:all|most|none|nobody|everybody|majority|minority)\b|\d/\d"
+    rf"|\b(?:{_COUNTED}|\d+)[\s-](?:in|of|out\sof)[\s-](?:the\s)?(?:{_COUNTED}|\d)"
 )
 _VOLUME = (
     r"(?:milli)?lit(?:er|re)s?|m?l|cc|gallons?|gal|quarts?|qt|pints?|cups?|canteens?|(?:tea|table)spoons?|tsp|tbsp"
     r"|drops?|barrels?"
 )
 _TENSION, _POWER, _CURRENT = (
-    r"(?:kilo|milli)?volts?|[km]?v",
-    r"(?:kilo|mega)?watts?|[km]?w|horsepower|hp",
-    (r"(?:milli)?amp(?:ere)?s?|m?a"),
+    r"(?:kilo|milli)?volts?|(?-i:[kM]?V)",
+    r"(?:kilo|mega|giga)?watts?|(?-i:[kMG]?W)|horsepower|hp|ps",
+    r"(?:milli)?amp(?:ere)?s?|(?<=\d)(?-i:m?A)|(?<=\d\s)(?-i:m?A)",
 )
 _PRESSURE = r"psi|m?bars?|[hkm]?pa|(?:kilo|mega)?pascals?|atmospheres?|atm|torr|mm\s?hg|inches of mercury"
-_SPEED = r"mph|kph|km/h|rpm|[km]?m/s|knots?|(?:\w+)\s(?:per|an|a)\s(?:hour|minute|second)|\w+/(?:h|min|s|sec)"
+_SPEED = (
+    r"mph|kph|kmh|km/h|rpm|[km]?m/s|knots?|kn|fps|[kmg]?bps|baud|[a-z]{1,20}\s(?:per|an|a)\s(?:hour|minute|second)"
+    r"|[a-z]{1,20}/(?:h|min|s|sec)"
+)
 _CYCLE = r"[kmg]?hz|(?:kilo|mega|giga)?hertz"
 _OFTEN = (
-    r"\b(?:every|each|once|twice|thrice|daily|weekly|monthly|hourly|yearly|quarterly|annual\w*|bi-?annual\w*|semi\w+"
-    r"|times|per|an?\s(?:hour|day|week|month|year)|always|never|continu\w+|constant\w*|frequent\w*|regular\w*|rare\w*"
-    r"|seldom|sometimes|occasional\w*|usual\w*|periodic\w*|interval\w*|whenever|when|after|before)\b"
+    r"\b(?:every|once|twice|thrice|daily|hourly|yearly|(?:bi-?|semi-?|fort)?(?:weekly|monthly|annually|nightly)|annual"
+    r"|quarterly|\d+\s?(?:x|times)|an?\s(?:hour|day|week|month|year)|per\s(?:hour|day|week|month|year)|continu\w+"
+    r"|constantly|frequently|regularly|rarely|seldom|periodic\w*|intervals?|(?:mon|tues|wednes|thurs|fri|satur|sun)days?)\b"
 )
 _CALLED = (
-    r"(?<![\d.-])(?<!(?-i:[A-Z]{2})\s)(?:\+?\d{1,3}[ -])?(?:\(\d{2,5}\)|\d{2,5})[ /-]\d{3,}(?:[ -]\d{2,})*\b"
-    r"|\b\d{3}\.\d{3}\.\d{4}\b|(?:call|dial)\w*\W+\d{3}"
+    r"(?<![\d.-])(?!\d{5}-\d{4}\b)(?:\+?\d{1,3}[ -])?(?:\(\d{2,5}\)|\d{2,5})[ /-](?:\d{3,}|[A-Z]{4})"
+    r"|\b\d{3}\.\d{3}\.\d{4}\b|\+?\d{7,}|\d\d(?: \d\d){3,}"
+    r"|(?:call|dial|ring|number|extension|ext)\b\D{0,8}\d{3}"
 )
 """Not "MD 20899-2000", where a letter goes."""
-_WRITTEN_TO = r"\S@\S"
+_WRITTEN_TO = r"\S@\S|[(\[]at[)\]]"
 _TO_CALL = (
-    r"\b(?:phone|telephone|fax|hotline)\s+(?:number|of|for)\b|\bnumber\s+(?:do|can|should|to)\b.*\bcall\b"
+    r"\b(?:what|which)(?:\s+is|\s+are|['’]s)?\s+(?:\w+\s+){0,4}?(?:phone|telephone|fax|hotline)\s+numbers?\b"
+    r"|^\W*(?:phone|telephone|fax|hotline)\s+(?:number|of|for)\b"
+    r"|\bnumber\s+(?:do|can|should)\s+(?:i|we|you)\s+(?:call|dial|ring)\b"
 )
-_TO_WRITE_TO = r"\be-?mail\s+address\b|\be-?mail\s+(?:of|for)\b"
+_TO_WRITE_TO = (
+    r"\b(?:what|which)(?:\s+is|['’]s)?\s+(?:\w+\s+){0,4}?e-?mail\s+address\b"
+    r"|^\W*e-?mail(?:\s+address)?\s+(?:of|for)\b"
+)
 _STORED = r"(?:kilo|mega|giga|tera)?bytes?|[kmgt]i?b|bits?"
 
 _MEASURES = (
@@ -103,14 +115,13 @@ _UNITS = (
     (r"(?:kilo|mega|giga)?bytes|[kmgt]i?b", _STORED),
 )
 """How a question names a unit, and what an answer in it has."""
-_OF_IT = (
-    r"(?=\s+(?:of|for|at|in|on|to|when|if|between|with|per|is|are|does|do|did|should|must|can|will|has|allowed"
-    r"|required|\S*\d)\b|\W*$)"
-)
+_OF_IT = r"(?=\s+(?:of|for|at|in|on|to|when|if|between|with|per|is|are|allowed|required|\S*\d)\b|\W*$)"
 """What follows a measure that is asked for, not one that is a part of a name: "pressure relief valve"."""
 _IS = r"(?:\s+(?:is|was|are|were)|['’]s)\s+"
 _A_MEASURE = (
     rf"\b(?:what|which)(?:{_IS}(?:\w+\s+){{0,4}}?|\s+(?:\w+\s+)?)(?P<asked>{_MEASURES})\b{_OF_IT}"
+    r"|\b(?:what|which)\s+(?:\w+\s+)?(?P<done>voltage|pressure|temperature|frequency|weight|price)\s+"
+    r"(?:does|do|did|should|must|can|will)\b"
     r"|^\W*(?:the\s+|required\s+|default\s+)?(?:max|min)(?:imum|\.)?\s"
     rf"|^(?=.{{1,{_FEW}}}$)(?!.*\b(?:who|whom|whose|what|which|when|where|why|how|am|is|are|was|were|do|does|did"
     rf"|can|could|will|would|shall|should|must|may)\b).*?\b(?P<named>{_MEASURES})\b{_OF_IT}"
@@ -122,7 +133,7 @@ _NO_TOPIC = (
 )
 _ASKED = (
     r"(?:^|[,.;:?!]|\b(?:in|for|at|to|by|of|from|with|about|within|over|after|before|per|and|or)\s"
-    rf"|^(?:(?!\b(?:{_NO_TOPIC})\b)\S+\s+){{1,8}})\W*how\s+"
+    rf"|^(?:(?!\b(?:{_NO_TOPIC})\b)\S+\s+){{1,8}})\W{{0,8}}how\s+"
 )
 """Where "how many" is the question itself: "where do I see how much is left?" asks for a place.
 
@@ -155,47 +166,52 @@ class Quantity:
 def asked_for(question: str) -> Quantity | None:
     """Return the quantity that a question asks for, None where it asks for none."""
     told = question[:_READ]
-    for form, quantity in FORMS:
+    forms = FORMS if _HOW.search(told) else _OTHERS
+    for form, quantity in forms:
         if form.search(told):
             return quantity
     found = MEASURE.search(told)
     if found is None:
         return None
-    name = (found["asked"] or found["named"] or "").lower()
+    name = (found["asked"] or found["done"] or found["named"] or "").lower()
     return next((quantity for names, quantity in NAMED if re.fullmatch(names, name)), Quantity())
 
 
 def _in(units: str, bare: float = 0.0, none: float = UNSTATED) -> Quantity:
     unit = rf"(?<![A-Za-z'’])(?:{units})(?![A-Za-z])"
-    beside = {_MONEY: rf"|{unit}\s?\d", _SHARE: rf"|{_PARTS}"}.get(units, "")
-    stated = rf"{_FIGURE}[^.;:!?\n]{{0,24}}?{unit}{beside}"
+    beside = {_MONEY: r"|(?:[$€£¥]|\b(?:eur|usd|gbp|chf))\s?\d", _SHARE: rf"|{_PARTS}"}.get(units, "")
+    stated = rf"{_FIGURE}[^.;:!?\n]{{0,24}}?{unit}|\b(?:an?|half\san?|every|several|few)\s{unit}{beside}"
     return Quantity(re.compile(stated, re.IGNORECASE), bare, none)
 
 
 _SOME_FIGURE = re.compile(_FIGURE, re.IGNORECASE)
+_BARE: Final = {_TIME: UNITLESS}
+"""Of a time the unit is left out now and then: "from 1990 to 1998"."""
+_HOW: Final = re.compile(r"\bhow\b", re.IGNORECASE)
 _IN_ITS_UNIT: Final = tuple(
     (
-        re.compile(
-            rf"{_ASKED}(?:many|much)\s+(?:more\s+|other\s+)?(?:{named})\b|\b(?:in|what|which)\s+(?:{named})\W*$",
-            re.IGNORECASE,
-        ),
-        _in(units, OTHERWISE, NOWHERE),
+        re.compile(rf"{_ASKED}(?:many|much)\s+(?:more\s+|other\s+)?(?:{named})\b", re.IGNORECASE),
+        _in(units, _BARE.get(units, OTHERWISE), NOWHERE),
     )
     for named, units in _UNITS
 )
-_REACHED: Final = tuple(
+_OTHERS: Final = tuple(
+    (re.compile(rf"\bin\s+(?:{named})\W*$", re.IGNORECASE), _in(units, _BARE.get(units, OTHERWISE), NOWHERE))
+    for named, units in _UNITS
+) + tuple(
     (re.compile(asked, re.IGNORECASE), Quantity(re.compile(stated, re.IGNORECASE), OTHERWISE, NOWHERE))
     for asked, stated in ((_TO_CALL, _CALLED), (_TO_WRITE_TO, _WRITTEN_TO))
 )
+"""Forms without "how"."""
 FORMS: Final = (
     _IN_ITS_UNIT
-    + _REACHED
+    + _OTHERS
     + tuple(
         (re.compile(f"{_ASKED}(?:{form})\\b", re.IGNORECASE), quantity)
         for form, quantity in (
             (r"much\b.*\b(?:costs?|price|pay|paid|charged?|fees?|worth|earn\w*)", _in(_MONEY, UNITLESS)),
             (r"much\s+time", _in(_TIME)),
-            ("often|frequently|regularly", Quantity(re.compile(_OFTEN, re.IGNORECASE), UNITLESS)),
+            ("often|frequently|regularly", Quantity(re.compile(_OFTEN, re.IGNORECASE), none=UNITLESS)),
             ("many|much", Quantity()),
             ("far|high|tall|deep|wide|thick|broad", _in(_LENGTH)),
             ("heavy", _in(_MASS)),

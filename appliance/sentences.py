@@ -18,6 +18,7 @@ _SPELT = re.compile(
     r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|thousand)\s*$",
     re.IGNORECASE,
 )
+_FIGURE_OF_IT = re.compile(r"\(\d+\)\s+[a-z]")
 """What a contract spells before a figure, "sixty (60) days": that figure opens no item of a list."""
 CELL = " | "
 """What parts the cells of a table's row (types.Block)."""
@@ -79,6 +80,11 @@ def _new_line(text: str, gap: re.Match[str]) -> bool:
     around = text[max(0, line - _NEARBY) : line], text[line : line + _NEARBY]
     beside = around[0].rpartition("\n\n")[2] + around[1].partition("\n\n")[0]
     return not flows_on(before.strip(), after.strip(), width=max(map(len, beside.split("\n"))))
+
+
+def _spelt(before: str, after: str) -> bool:
+    """Tell whether the line begins with the figure of the number that the last one ended with."""
+    return _FIGURE_OF_IT.match(after) is not None and _SPELT.search(before) is not None
 
 
 def flows_on(before: str, after: str, *, width: int) -> bool:

@@ -47,6 +47,8 @@ FLOORS: Final = (0.0, 0.001, 0.002, 0.003, 0.004, 0.006, 0.01, 0.02)
 FLOOR: Final = 0.003
 """The middle of those at which more is refused at every level than without (scripts/LOG.md)."""
 _NEVER: Final = -30.0
+SENTENCE: Final = 5
+"""What is known of a sentence."""
 
 
 def main() -> None:
@@ -66,6 +68,8 @@ def main() -> None:
             out.writelines(json.dumps(read(json.loads(line), reader)) + "\n" for line in found)
     rows = [json.loads(line) for line in options.out.read_text("utf-8").splitlines()]
     rows = [row for row in rows if row["score"]]
+    if any(len(each) != SENTENCE for row in rows for told in row["sentences"] for each in told):
+        parser.error(f"{options.out} was written by an older version: remove it.")
     heats = temperatures(rows, options.depth)
     order = ordering(rows, options.depth, heats)
     order = options.order if options.order is not None else order
@@ -222,9 +226,7 @@ def signals(rows: Sequence[Row], heats: dict[str, float], depth: int) -> dict[st
     found["answers"] = np.array(
         [
             np.max(
-                chance(_relevance(row, depth, heats))
-                * chance(np.array(row["answerable"][:depth]) / heats["answerable"])
-                * chance(np.array(row["margin"][:depth]) / heats["margin"])
+                np.prod([chance(np.array(row[name][:depth]) / heat) for name, heat in heats.items()], axis=0)
             )
             for row in rows
         ]

@@ -34,6 +34,10 @@ _NO_THINGS: Final = frozenset(
     "percentage".split()
 )
 
+_NO_NAMES: Final = frozenset(
+    "the this that these those for and but his her its our their you she they".split()
+)
+
 ATTRIBUTES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = tuple(
     (stated, tuple(asked))
     for stated, *asked in (
@@ -197,7 +201,7 @@ class Twins:
             for number in rng.permutation(len(others))[:_TRIED]:
                 other = others[number].casefold()
                 if other not in text and not set(other.split()) & set(asked.split()):
-                    return asked.replace(f" {name.casefold()} ", f" {other} ").strip() + "?"
+                    return asked.replace(f" {name.casefold()} ", f" {other} ").strip() + _mark(each)
         return None
 
     def of_another_attribute(self, each: Asked, rng: Rng) -> str | None:
@@ -213,7 +217,14 @@ class Twins:
         if not things or not open_to:
             return None
         forms = ATTRIBUTES[open_to[int(rng.integers(len(open_to)))]][1]
-        return forms[int(rng.integers(len(forms)))].format(things[int(rng.integers(len(things)))]) + "?"
+        return forms[int(rng.integers(len(forms)))].format(things[int(rng.integers(len(things)))]) + _mark(
+            each
+        )
+
+
+def _mark(each: Asked) -> str:
+    """Return the question's own end: some sets have no "?", and it must not tell twins from the rest."""
+    return "?" if each.question.rstrip().endswith("?") else ""
 
 
 def _asked_about(each: Asked, asked: str) -> list[tuple[str, str]]:
@@ -226,7 +237,7 @@ def _asked_about(each: Asked, asked: str) -> list[tuple[str, str]]:
 def _named(text: str) -> Iterator[tuple[str, str]]:
     """Yield kind and name: a number's kind is its length, a name's the number of its words."""
     for found in _NAME.finditer(text):
-        if len(found[0]) >= _SHORTEST:
+        if len(found[0]) >= _SHORTEST and found[0].casefold() not in _NO_NAMES:
             yield f"{len(found[0].split())} words", found[0]
     for found in _NUMBER.finditer(text):
         yield str(len(found[0])), found[0]

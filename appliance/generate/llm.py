@@ -264,8 +264,8 @@ class LlamaGenerator:
 def _all_but(library: ModuleType, vocabulary: Any, token: int) -> Any:
     """Return a greedy sampler that never takes `token`.
 
-    "Not" begins the refusal, and hardly any answer: what begins with it loses it, is no longer what the
-    reader marked, and so the quote is shown.
+    "Not" begins the refusal, and few answers: where the reader marked one of them, it is not asked for
+    (generate/prompt.py).
     """
     chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
     never = library.llama_logit_bias(token, -math.inf)

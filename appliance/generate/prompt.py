@@ -82,7 +82,9 @@ def compose(
             shown.append(n)
             room -= count(block)
     told = _told(marked(passages, evidence), evidence.n) if brief else ""
-    return Prompt(system=system, user=_user(blocks, asked, told), shown=tuple(shown), decided=True)
+    # What begins as a refusal does ("Notre Dame", "Not before noon") may be the answer.
+    decided = not marked(passages, evidence).startswith(REFUSED.split()[0])
+    return Prompt(system=system, user=_user(blocks, asked, told), shown=tuple(shown), decided=decided)
 
 
 def marked(passages: Sequence[Passage], evidence: Evidence) -> str:

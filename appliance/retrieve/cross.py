@@ -201,18 +201,18 @@ def reading(judged: Judged, worded: Sequence[Wording], how: models.Calibration) 
     # What has an identifier of the question for its key is its answer, whatever the graph makes of it.
     least = _SURE if any(each.defines for each in worded) else 0.0
     unstated = next((min(each.stated, 0.0) for each in worded if each.span == best.sentence), 0.0)
-    relevance = _chance(judged.relevance / how.relevance_temperature + unstated)
+    relevant = judged.relevance / how.relevance_temperature
     answerable = _chance(judged.answerable / how.answerable_temperature)
     margin = _chance(judged.quotable[0].margin / how.margin_temperature)
     return Reading(
-        relevance=max(relevance, least),
+        relevance=max(_chance(relevant + unstated), least),
         span=best.sentence,
         # All three must speak for one and the same passage: better than each at its best (scripts/LOG.md).
-        answers=max(relevance * answerable * margin, least),
+        answers=max(_chance(relevant) * answerable * margin, least),
         # Where the words took another sentence than the reader would, what it points to there is a guess.
         mark=best.span if sure and best == judged.quotable[0] else None,
         others=tuple(marked.sentence for marked in others),
-        stated=unstated,
+        stated=0.0 if least else unstated,
     )
 
 

@@ -211,7 +211,7 @@ def _reading(found: Sequence[_Candidate]) -> Reading:
     """Return the reading of a passage of which some sentences were judged, best first."""
     relevance = _bounded(found[0].score)
     span, *others = (each.wording.span for each in found)
-    stated = min(found[0].wording.stated, 0.0)
+    stated = min(max(each.wording.stated for each in found), 0.0)  # they are not ranked by it
     return Reading(relevance, span, relevance, others=tuple(others), stated=stated)
 
 

@@ -188,7 +188,8 @@ def test_what_states_no_quantity_is_less_relevant_and_what_states_it_no_more():
     none, bare, inside = CrossReader(Pointing(1), Words(), CARD).read(question, pages)
     assert bare.relevance == inside.relevance == pytest.approx(1 / (1 + np.exp(-1)))
     assert none.relevance == pytest.approx(1 / (1 + np.exp(-1 - UNSTATED)))
-    assert none.answers < bare.answers
+    assert none.answers == bare.answers  # it counts once, in the refusal
+    assert (none.stated, bare.stated, inside.stated) == (UNSTATED, 0.0, 0.0)
 
 
 def test_a_row_that_the_questions_identifier_opens_is_its_answer_whatever_the_graph_says():

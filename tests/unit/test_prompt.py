@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,9 +52,18 @@ def test_a_model_trained_on_these_prompts_is_given_no_example():
     passages = (passage("One."),)
     asked = evidence(passages, "One.")
     brief = compose("how fast?", passages, asked, count=count, context=2048, brief=True)
+    assert brief.decided
     assert brief.system == BRIEF
     assert "Example" not in brief.system
     assert brief.user == build(passages, "One.").user
+
+
+@pytest.mark.parametrize(("text", "decided"), [("Not before noon.", False), ("Before noon.", True)])
+def test_what_begins_as_a_refusal_does_may_still_be_the_answer(text, decided):
+    passages = (passage(f"When is it opened? {text}"),)
+    start = passages[0].text.index(text)
+    asked = replace(evidence(passages, text), mark=(start, start + len(text) - 1))
+    assert compose("when?", passages, asked, count=count, context=2048, brief=True).decided is decided
 
 
 def test_it_is_told_what_the_reader_marked():
