@@ -18,6 +18,7 @@ from appliance.ingest.walk import readable
 from appliance.types import Answer, Answered, Document, EvidenceFound
 
 NOT_IN_DOCUMENTS = 3
+_SUGGESTED = 3
 SOME_FAILED = 4
 
 
@@ -183,7 +184,10 @@ def _find(stored: Sequence[Document], wanted: str) -> Document:
             hint=f"By id it is {found[0].id}; the other is called {clean_line(by_id[0].name)!r}.",
         )
     if not found:
+        part = readable(wanted).casefold()
+        near = [clean_line(item.name) for item in stored if part in item.name.casefold()][:_SUGGESTED]
+        meant = f"Is it {' or '.join(near)}? " if near else ""
         raise UsageError(
-            f"No document {clean_line(wanted)!r} in the vault.", hint="`appliance list` shows them."
+            f"No document {clean_line(wanted)!r} in the vault.", hint=f"{meant}`appliance list` shows them."
         )
     return found[0]

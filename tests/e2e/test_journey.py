@@ -98,6 +98,8 @@ def test_the_library_lists_shows_and_verifies(person: Person) -> None:
     names = [item["name"] for item in person.reads("list")["documents"]]
     assert names == ["first-aid-post.html", "pump-station-manual.txt", "site-generator.md"]
     assert "Alarms" in person.types("show", "pump-station-manual.txt", "--page", "3").stdout
+    near = person.types("show", "PUMP-station")
+    assert (near.returncode, "Is it pump-station-manual.txt?" in near.stderr) == (2, True)
     beyond = person.types("show", "pump-station-manual.txt", "--page", "99")
     assert (beyond.returncode, "It has 1 to " in beyond.stderr) == (2, True)
     assert person.types("verify", "--full").returncode == 0
