@@ -37,15 +37,19 @@ _COUNTED = (
 _FIGURE = rf"(?:(?<![A-Za-z_\d])\d|[½¼¾⅓⅔⅛]|\b(?:{_COUNTED})\b|\b(?:EUR|USD|GBP|CHF)\d)"
 _TIME = (
     r"(?:milli|micro)?seconds?|secs?|m?s|min(?:ute)?s?|hours?|hrs?|h|days?|nights?|fortnights?|weeks?|months?|years?"
-    r"|yrs?|decades?|centur(?:y|ies)"
+    r"|yrs?|mos?|decades?|centur(?:y|ies)"
 )
 _LENGTH = (
     r"(?:kilo|centi|milli|nano|micro)?met(?:er|re)s?|[kcmn]?m|inch(?:es)?|feet|foot|ft|yards?|yd|miles?|mi"
-    r"|(?<=\d)[\"″′']"
+    r"|(?<=\d)[\"″′']|(?<=\d-)in\b"
+)
+_LASTING = (
+    r"\b(?:a?round the clock|permanent(?:ly)?|indefinitely|for life|life-?long|midnight|noon|weekdays?)\b"
+    r"|24/7"
 )
 _WRITTEN = r"characters?|digits?|words?|letters?|pages?|bits?|bytes?|[kmg]b"
 _MASS = (
-    r"(?:kilo|milli|micro)?gram(?:me)?s?|[kmµ]?g|kgs|kilos?|tons?|tonnes?|t|pounds?|lbs?|ounces?|oz|grains?"
+    r"(?:kilo|milli|micro)?gram(?:me)?s?|[kmµ]?g|mcg|kgs|kilos?|tons?|tonnes?|t|pounds?|lbs?|ounces?|oz|grains?"
     r"|carats?"
 )
 _MONEY = r"[$€£¥]|dollars?|cents?|pence|euros?|pounds?|francs?|yen|yuan|rupees?|usd|eur|gbp|chf"
@@ -57,14 +61,16 @@ _PARTS = (
 )
 _VOLUME = (
     r"(?:milli)?lit(?:er|re)s?|m?l|cc|gallons?|gal|quarts?|qt|pints?|cups?|canteens?|(?:tea|table)spoons?|tsp|tbsp"
-    r"|drops?|barrels?"
+    r"|drops?|barrels?|[dc]m3|c\."
 )
 _TENSION, _POWER, _CURRENT = (
-    r"(?:kilo|milli)?volts?|(?-i:[kM]?V)",
-    r"(?:kilo|mega|giga)?watts?|(?-i:[kMG]?W)|horsepower|hp|ps",
-    r"(?:milli)?amp(?:ere)?s?|(?<=\d)(?-i:m?A)|(?<=\d\s)(?-i:m?A)",
+    r"(?:kilo|milli)?volts?|(?-i:[kM]?V)(?:[AD]C)?",
+    r"(?:kilo|mega|giga)?watts?|(?-i:[kMG]?W|k?VA)|horsepower|hp|ps",
+    r"(?:milli)?amp(?:ere)?s?|(?<=\d)(?-i:m?AT?)|(?<=\d[\s-])(?-i:m?A)",
 )
-_PRESSURE = r"psi|m?bars?|[hkm]?pa|(?:kilo|mega)?pascals?|atmospheres?|atm|torr|mm\s?hg|inches of mercury"
+_PRESSURE = (
+    r"psi[ag]?|m?bars?|[hkm]?pa|(?:kilo|mega)?pascals?|atmospheres?|atm|torr|mm\s?hg|inches of mercury"
+)
 _SPEED = (
     r"mph|kph|kmh|km/h|rpm|[km]?m/s|knots?|kn|fps|[kmg]?bps|baud|[a-z]{1,20}\s(?:per|an|a)\s(?:hour|minute|second)"
     r"|[a-z]{1,20}/(?:h|min|s|sec)"
@@ -73,12 +79,12 @@ _CYCLE = r"[kmg]?hz|(?:kilo|mega|giga)?hertz"
 _OFTEN = (
     r"\b(?:every|once|twice|thrice|daily|hourly|yearly|(?:bi-?|semi-?|fort)?(?:weekly|monthly|annually|nightly)|annual"
     r"|quarterly|\d+\s?(?:x|times)|an?\s(?:hour|day|week|month|year)|per\s(?:hour|day|week|month|year)|continu\w+"
-    r"|constantly|frequently|regularly|rarely|seldom|periodic\w*|intervals?|(?:mon|tues|wednes|thurs|fri|satur|sun)days?)\b"
+    r"|constantly|each|ongoing|q\d+h|frequently|regularly|rarely|seldom|periodic\w*|intervals?|(?:mon|tues|wednes|thurs|fri|satur|sun)days?)\b"
 )
 _CALLED = (
     r"(?<![\d.-])(?!\d{5}-\d{4}\b)(?:\+?\d{1,3}[ -])?(?:\(\d{2,5}\)|\d{2,5})[ /-](?:\d{3,}|[A-Z]{4})"
-    r"|\b\d{3}\.\d{3}\.\d{4}\b|\+?\d{7,}|\d\d(?: \d\d){3,}"
-    r"|(?:call|dial|ring|number|extension|ext)\b\D{0,8}\d{3}"
+    r"|\b\d{3}\.\d{3}\.\d{4}\b|(?<!\d)\+?\d{7,12}(?!\d)|\d\d(?: \d\d){3,}"
+    r"|(?:call|dial|ring|tel|telephone|phone|emergency|extension|ext)\b\D{0,12}\d{2}|\bx\d{3,5}\b"
 )
 """Not "MD 20899-2000", where a letter goes."""
 _WRITTEN_TO = r"\S@\S|[(\[]at[)\]]"
@@ -179,7 +185,11 @@ def asked_for(question: str) -> Quantity | None:
 
 def _in(units: str, bare: float = 0.0, none: float = UNSTATED) -> Quantity:
     unit = rf"(?<![A-Za-z'’])(?:{units})(?![A-Za-z])"
-    beside = {_MONEY: r"|(?:[$€£¥]|\b(?:eur|usd|gbp|chf))\s?\d", _SHARE: rf"|{_PARTS}"}.get(units, "")
+    beside = {
+        _TIME: rf"|{_LASTING}",
+        _MONEY: r"|\b(?:free|waived|no\s(?:\w+\s)?charge)\b|\d\s?%|(?:[$€£¥]|\b(?:eur|usd|gbp|chf))\s?\d",
+        _SHARE: rf"|{_PARTS}",
+    }.get(units, "")
     stated = rf"{_FIGURE}[^.;:!?\n]{{0,24}}?{unit}|\b(?:an?|half\san?|every|several|few)\s{unit}{beside}"
     return Quantity(re.compile(stated, re.IGNORECASE), bare, none)
 
@@ -196,7 +206,10 @@ _IN_ITS_UNIT: Final = tuple(
     for named, units in _UNITS
 )
 _OTHERS: Final = tuple(
-    (re.compile(rf"\bin\s+(?:{named})\W*$", re.IGNORECASE), _in(units, _BARE.get(units, OTHERWISE), NOWHERE))
+    (
+        re.compile(rf"\b(?:{_MEASURES})\b.*\bin\s+(?:{named})\W*$", re.IGNORECASE),
+        _in(units, _BARE.get(units, OTHERWISE), NOWHERE),
+    )
     for named, units in _UNITS
 ) + tuple(
     (re.compile(asked, re.IGNORECASE), Quantity(re.compile(stated, re.IGNORECASE), OTHERWISE, NOWHERE))
@@ -209,7 +222,10 @@ FORMS: Final = (
     + tuple(
         (re.compile(f"{_ASKED}(?:{form})\\b", re.IGNORECASE), quantity)
         for form, quantity in (
-            (r"much\b.*\b(?:costs?|price|pay|paid|charged?|fees?|worth|earn\w*)", _in(_MONEY, UNITLESS)),
+            (
+                r"much\s+(?:is|are|was|do|does|did|will|must|should|can)\b.*\b(?:costs?|price|pay|paid|charged?|fees?|worth|earn\w*)",
+                _in(_MONEY, UNITLESS),
+            ),
             (r"much\s+time", _in(_TIME)),
             ("often|frequently|regularly", Quantity(re.compile(_OFTEN, re.IGNORECASE), none=UNITLESS)),
             ("many|much", Quantity()),
@@ -232,7 +248,7 @@ NAMED: Final = (
     ("length", _in(f"{_LENGTH}|{_WRITTEN}")),
     ("percentage|percent", _in(_SHARE, OTHERWISE, NOWHERE)),
     ("voltage", _in(_TENSION, UNITLESS)),
-    ("frequency", Quantity(re.compile(rf"{_OFTEN}|\d\s?(?:{_CYCLE})\b", re.IGNORECASE), UNITLESS)),
+    ("frequency", Quantity(re.compile(rf"{_OFTEN}|{_PARTS}|\d\s?(?:{_CYCLE})\b", re.IGNORECASE), UNITLESS)),
     ("pressure", _in(_PRESSURE, UNITLESS)),
     ("speed", _in(_SPEED, UNITLESS)),
     ("height|width|depth|distance|diameter|thickness|altitude|elevation", _in(_LENGTH, UNITLESS)),

@@ -18,8 +18,8 @@ _SPELT = re.compile(
     r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|thousand)\s*$",
     re.IGNORECASE,
 )
-_FIGURE_OF_IT = re.compile(r"\(\d+\)\s+[a-z]")
 """What a contract spells before a figure, "sixty (60) days": that figure opens no item of a list."""
+_FIGURE_OF_IT = re.compile(r"\(\d+\)\s+[a-z]")
 CELL = " | "
 """What parts the cells of a table's row (types.Block)."""
 _FIGURE = re.compile(r"\W*\d|(?=\S*\d)\S+$")
@@ -71,11 +71,7 @@ def _new_line(text: str, gap: re.Match[str]) -> bool:
     before = text[text.rfind("\n", 0, line) + 1 : line]
     end = text.find("\n", gap.end())
     after = text[gap.end() : end if end >= 0 else len(text)]
-    if (
-        CELL in before
-        or CELL in after
-        or (ITEM.match(after) and not (after[0] == "(" and _SPELT.search(before)))
-    ):
+    if CELL in before or CELL in after or (ITEM.match(after) and not _spelt(before, after)):
         return True
     around = text[max(0, line - _NEARBY) : line], text[line : line + _NEARBY]
     beside = around[0].rpartition("\n\n")[2] + around[1].partition("\n\n")[0]

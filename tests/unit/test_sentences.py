@@ -33,6 +33,8 @@ def sentences(text):
             ["Check the coolant level", "Engine must be COLD before you open the pressure cap of it"],
         ),
         ("It ends within sixty\n(60) days. Then stop.", ["It ends within sixty\n(60) days.", "Then stop."]),
+        ("Choose one\n(1) Open the valve", ["Choose one", "(1) Open the valve"]),
+        ("Of these you need two\n(a) the nut", ["Of these you need two", "(a) the nut"]),
         ("There are two\n2. Open the valve", ["There are two", "2. Open the valve"]),
         ("Fit in this order\n(1) the nut", ["Fit in this order", "(1) the nut"]),
         (
