@@ -13,11 +13,12 @@ _ABBREVIATION = re.compile(
 )
 ITEM = re.compile(r"(?:[-*•–]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
 """What begins a list's item: a bullet, a number, a letter."""
-_SPELT = re.compile(
-    r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
-    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|thousand)\s*$",
-    re.IGNORECASE,
+NUMBERS = (
+    r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
 )
+"""Numbers as they are spelt, for a pattern."""
+_SPELT = re.compile(rf"\b(?:{NUMBERS}|hundred|thousand)\s*$", re.IGNORECASE)
 """What a contract spells before a figure, "sixty (60) days": that figure opens no item of a list."""
 _FIGURE_OF_IT = re.compile(r"\(\d+\)\s+[a-z]")
 CELL = " | "
@@ -79,7 +80,7 @@ def _new_line(text: str, gap: re.Match[str]) -> bool:
 
 
 def _spelt(before: str, after: str) -> bool:
-    """Tell whether the line begins with the figure of the number that the last one ended with."""
+    """Tell whether the line begins with a figure in brackets, behind a number that is spelt."""
     return _FIGURE_OF_IT.match(after) is not None and _SPELT.search(before) is not None
 
 

@@ -171,8 +171,8 @@ class Prompt:
     """What the generator sees: a fixed system prefix, and the passages with the question.
 
     `shown` are the numbers of the passages that are in it: only they may be cited. `decided` says that the
-    evidence was found sufficient: a model that was taught to refuse is not let begin with that (nor told so
-    where the words marked begin likewise).
+    evidence was found sufficient and the words marked begin otherwise than a refusal: a model that was taught
+    to refuse is then not let begin with that.
     """
 
     system: str

@@ -67,18 +67,18 @@ def counted(data: Path) -> tuple[dict[str, Tally], dict[str, Tally]]:
             quantity = asked_for(each.question)
             if each.answerable != 1 or not each.span or quantity is None:
                 continue
-            name = _form(each.question, quantity)
+            name = _form(quantity)
             for start, end in split(each.text):
                 holds = start < each.span[1] and end > each.span[0]
                 (told if holds else others)[name][quantity.stated(each.text[start:end])] += 1
     return told, others
 
 
-def _form(question: str, quantity: Quantity) -> str:
-    """Return the name of the form by which a question asks for that quantity."""
-    form = next((form.pattern[-60:] for form, _ in FORMS if form.search(question)), None)
+def _form(quantity: Quantity) -> str:
+    """Return the name of the first form by which a question asks for that quantity."""
+    forms = (form.pattern.pattern[-60:] for form in FORMS if form.quantity is quantity)
     names = (names for names, known in NAMED if known is quantity)
-    return form or next(names, "another measure")
+    return next(forms, None) or next(names, "another measure")
 
 
 if __name__ == "__main__":

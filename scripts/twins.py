@@ -190,7 +190,7 @@ class Twins:
 
     def renamed(self, each: Asked, rng: Rng) -> str | None:
         """Return the question about something else of the same kind, None where it names nothing."""
-        asked = f" {each.question.casefold().rstrip(' ?')} "
+        asked = _between_blanks(each.question)
         known = _asked_about(each, asked)
         if not known:
             return None
@@ -206,7 +206,7 @@ class Twins:
 
     def of_another_attribute(self, each: Asked, rng: Rng) -> str | None:
         """Return a question for what the text says nothing of, None where it is not known of what."""
-        asked = f" {each.question.casefold().rstrip(' ?')} "
+        asked = _between_blanks(each.question)
         things = [name.casefold() for kind, name in _asked_about(each, asked) if kind.endswith("words")]
         things += [
             f"the {found[1]}"
@@ -217,9 +217,12 @@ class Twins:
         if not things or not open_to:
             return None
         forms = ATTRIBUTES[open_to[int(rng.integers(len(open_to)))]][1]
-        return forms[int(rng.integers(len(forms)))].format(things[int(rng.integers(len(things)))]) + _mark(
-            each
-        )
+        form = forms[int(rng.integers(len(forms)))]
+        return form.format(things[int(rng.integers(len(things)))]) + _mark(each)
+
+
+def _between_blanks(question: str) -> str:
+    return f" {question.casefold().rstrip(' ?')} "
 
 
 def _mark(each: Asked) -> str:

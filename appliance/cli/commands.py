@@ -18,8 +18,8 @@ from appliance.ingest.walk import readable
 from appliance.types import Answer, Answered, Document, EvidenceFound
 
 NOT_IN_DOCUMENTS = 3
-_SUGGESTED = 3
 SOME_FAILED = 4
+_SUGGESTED = 3
 
 
 def init(options: Options, settings: Config) -> int:

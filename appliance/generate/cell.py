@@ -127,8 +127,13 @@ class CellGenerator:
             return
         with _Guarded(self):
             cell = self._ready()
-            asked = {"system": prompt.system, "user": prompt.user, "decided": prompt.decided}
-            cell.say({"write": {**asked, "most": max_tokens}})
+            asked = {
+                "system": prompt.system,
+                "user": prompt.user,
+                "decided": prompt.decided,
+                "most": max_tokens,
+            }
+            cell.say({"write": asked})
             written = _Written(cell, most=max_tokens, context=self._context)
             try:
                 yield from written.pieces(stop)

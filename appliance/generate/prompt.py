@@ -81,9 +81,10 @@ def compose(
             blocks.append(block)
             shown.append(n)
             room -= count(block)
-    told = _told(marked(passages, evidence), evidence.n) if brief else ""
+    mark = marked(passages, evidence)
+    told = _told(mark, evidence.n) if brief else ""
     # What begins as a refusal does ("Notre Dame", "Not before noon") may be the answer.
-    decided = not marked(passages, evidence).startswith(REFUSED.split()[0])
+    decided = not mark.startswith(REFUSED.split()[0])
     return Prompt(system=system, user=_user(blocks, asked, told), shown=tuple(shown), decided=decided)
 
 

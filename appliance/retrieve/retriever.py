@@ -108,7 +108,7 @@ class Retriever:
         passages = [passage for passage, _ in ranked[:most]]
         readings = [reading for _, reading in ranked[:most]]
         index = self._quoted(readings, in_order=named or asks_for_a_way(found.question.text))
-        stated = 0.0 if index is None or named else readings[index].stated
+        stated = 0.0 if index is None else readings[index].stated
         seen = refusal.Signals(found.signals, answers, stated)
         # What may not be quoted may not answer: an injected passage was found, and says nothing.
         near = 0.0 if index is None else refusal.near_enough(seen, self._reader.calibration)

@@ -87,3 +87,13 @@ def test_an_answer_is_known_to_follow_the_reader_or_not(draft: str, agrees: floa
     )
     assert (row["agrees"], row["marked_f1"], row["cites_right"]) == (agrees, 1.0, True)
     assert row["f1"] == agrees
+
+
+@pytest.mark.parametrize("gold", [0, 1])
+def test_only_where_the_answer_is_given_a_model_may_not_refuse(gold: int) -> None:
+    text = "The mill was built in 1900 of stone."
+    case = answers.Case("When was it built?", ("1900",), (passage(text),), gold)
+    evidence = Evidence(1, 0, len(text), text, "", None, "", 1.0, mark=(22, 26))
+    writer = FakeGenerator("1900 [1]", brief=True)
+    answers.answered(case, writer, lambda *_: (evidence, ((),)))
+    assert [prompt.decided for prompt in writer.prompts] == [bool(gold)]

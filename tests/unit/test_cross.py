@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -177,7 +176,7 @@ def test_what_states_no_quantity_is_less_relevant_and_what_states_it_no_more():
         np.zeros(4, np.float32),
         Query((), {}, ()),
         str.split,
-        Quantity(re.compile("metres")),
+        Quantity("metres"),
     )
     texts = (
         "It is as high as they like it to be.",
@@ -200,6 +199,15 @@ def test_a_row_that_the_questions_identifier_opens_is_its_answer_whatever_the_gr
     (found,) = CrossReader(Pointing(1), Words(), CARD).read(question, [fake_passage(text=text, heading="")])
     assert text[slice(*found.span)] == "E04 | Hot | Stop"
     assert min(found.relevance, found.answers) > 0.9
+    stated = [
+        CrossReader(Pointing(1), Words(), CARD)
+        .read(
+            replace(question, quantity=Quantity("metres"), query=query), [fake_passage(text=text, heading="")]
+        )[0]
+        .stated
+        for query in (asked, Query((), {}, ()))
+    ]
+    assert stated == [0.0, UNSTATED]  # nothing speaks against a row that the identifier opens
     other = replace(asked, weights={"E05": 1.0}, exact=(("E05",),), identifiers=(("E05",),))
     passage = fake_passage(text=text, heading="")
     (found,) = CrossReader(Pointing(1), Words(), CARD).read(replace(question, query=other), [passage])
