@@ -6,6 +6,7 @@ The worker holds the key; ending it is the one reliable way to forget it. This s
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -330,9 +331,16 @@ def _receive(link: socket.socket) -> dict[str, Any]:
 
 
 def _drain(link: socket.socket) -> None:
+    """Cancel the call in flight and throw away what is still said of it.
+
+    Ctrl+C can fall before the call was sent, and behind its last reply: that nothing more comes is known from
+    the answer to a call of our own behind it.
+    """
+    echo = os.urandom(8).hex()
     try:
         wire.send(link, {"cancel": True})
-        while "event" in _receive(link):
+        wire.send(link, {"call": "caught_up", "arguments": {"echo": echo}, "secrets": []})
+        while _receive(link).get("result") != echo:
             pass
     except (wire.Closed, ApplianceError):
         pass

@@ -220,6 +220,10 @@ class Session:
         self._vault.add_reviewer(key)
         yield key.fingerprint
 
+    def caught_up(self, _: threading.Event, *, echo: str) -> Iterator[Reply]:
+        """Give `echo` back: whatever was asked before is answered."""
+        yield echo
+
     # This machine
 
     def models(self, _: threading.Event) -> Iterator[Reply]:

@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -64,6 +66,38 @@ def test_a_cancel_with_nothing_to_cancel_does_no_harm(client: Client) -> None:
     client.cancel()
     with pytest.raises(UsageError):
         client.documents()
+
+
+@pytest.mark.parametrize(("module", "name"), [(wire, "send"), (wire, "receive")])
+def test_ctrl_c_before_a_call_is_sent_or_behind_its_last_reply_does_not_hang(
+    client: Client, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    real, struck = getattr(module, name), []
+
+    def interrupted(*arguments: object) -> object:
+        first, _ = not struck, struck.append(True)
+        if first and name == "send":
+            raise KeyboardInterrupt
+        result = real(*arguments)
+        if first:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(module, name, interrupted)
+    caught: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            client.documents()
+        except BaseException as error:  # noqa: BLE001 - which one it is, is the test
+            caught.append(error)
+
+    for kind in (KeyboardInterrupt, UsageError):  # and the next call is understood
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(30)
+        assert not asking.is_alive()
+        assert type(caught[-1]) is kind
 
 
 def test_ctrl_c_in_the_middle_of_a_frame_ends_the_talk_without_a_second_error() -> None:
