@@ -17,7 +17,8 @@ from appliance.config import Config
 from appliance.custody import attempt, now
 from appliance.engines import Engines
 from appliance.errors import AuditDamaged, Cancelled, GeneratorDied
-from appliance.generate.check import Checked, check, may_be_brief, quoted, to_the_point
+from appliance.generate.brief import in_words, may_answer
+from appliance.generate.check import Checked, check, quoted, to_the_point
 from appliance.generate.llm import Generator
 from appliance.generate.prompt import compose, enough
 from appliance.ingest.parse.nursery import Nursery, parse_file
@@ -204,17 +205,18 @@ class Assistant:
             yield Answered(self._answer(question, found, watch.timings(found), None, None))
             return
         watch.evidence()
-        yield EvidenceFound(found.evidence)
-        if brief and not may_be_brief(question, found.passages, found.evidence):
-            generator = None  # the quote answers, whatever it would write
+        evidence = found.evidence
+        yield EvidenceFound(evidence)
+        if brief and not may_answer(question, found.passages, evidence):
+            generator = None  # the quote answers, whatever it would take
         writer = generator.result() if generator else None
-        checked = quoted(found.passages, found.evidence)
+        checked = quoted(found.passages, evidence)
         if writer is not None:
             try:
                 prompt = compose(
                     question,
                     found.passages,
-                    found.evidence,
+                    evidence,
                     telling=found.telling,
                     count=writer.count,
                     context=writer.context,
@@ -224,10 +226,14 @@ class Assistant:
             except GeneratorDied:
                 writer = None  # the quote still answers; the next question starts a new cell
             else:
-                drafted = check(
-                    draft, found.passages, found.evidence, shown=prompt.shown, page_of=retriever.page_of
+                checked = check(
+                    draft, found.passages, evidence, shown=prompt.shown, page_of=retriever.page_of
                 )
-                checked = to_the_point(drafted, found.passages, found.evidence, brief=writer.brief)
+                if writer.brief:
+                    checked, evidence = in_words(draft, checked, question, found.passages, evidence)
+                    found = replace(found, evidence=evidence)
+                else:
+                    checked = to_the_point(checked, found.passages, evidence)
         _raise_if(stop)
         yield Answered(self._answer(question, found, watch.timings(found), checked, writer))
 

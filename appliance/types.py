@@ -144,14 +144,31 @@ class Passage:
     found_by: tuple[Finder, ...]
 
 
+CHOICES = 8  # the most words of a passage among which a generator may choose
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Words of a passage that may answer, in the eyes of a trained reader.
+
+    `span` are offsets in the passage's text, `margin` is the logit of their being the answer over there being
+    none, `sure` in [0, 1] the overlap (F1) with the answer that the reader's chances of all choices expect.
+    """
+
+    span: Span
+    margin: float
+    sure: float
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The span of one passage that best answers: `quote == passages[n - 1].text[start:end]`.
 
     `n` is the passage's 1-based number, `page` the page on which the quote begins, `near` in [0, 1] how
     near the best passage is to the question. `mark` are the words in the quote that answer, as offsets in
-    the passage's text too; None where no trained reader pointed at them. `goes_on` warns that what is told
-    goes on behind the quote: steps are missing.
+    the passage's text too; None where no trained reader pointed at them. `choices` are words of the passage
+    that may answer, the reader's best first. `goes_on` warns that what is told goes on behind the quote:
+    steps are missing.
     """
 
     n: int
@@ -163,6 +180,7 @@ class Evidence:
     heading: str
     near: float
     mark: Span | None = None
+    choices: tuple[Choice, ...] = ()
     goes_on: bool = False
 
 
@@ -170,15 +188,15 @@ class Evidence:
 class Prompt:
     """What the generator sees: a fixed system prefix, and the passages with the question.
 
-    `shown` are the numbers of the passages that are in it: only they may be cited. `decided` says that the
-    evidence was found sufficient and the words marked begin otherwise than a refusal: a model that was taught
-    to refuse is then not let begin with that.
+    `shown` are the numbers of the passages that are in it, the evidence's first: only they may be cited.
+    Where there are `choices`, words of the evidence's passage with the reader's margin, the answer is one of
+    them; else the model writes what it will.
     """
 
     system: str
     user: str
     shown: tuple[int, ...] = ()
-    decided: bool = False
+    choices: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

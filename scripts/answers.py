@@ -26,19 +26,22 @@ import numpy as np
 
 from appliance import config
 from appliance.evaluation import metrics
-from appliance.generate.check import check, may_be_brief, quoted, to_the_point
+from appliance.generate.brief import in_words, may_answer
+from appliance.generate.check import check, quoted, to_the_point
 from appliance.generate.llm import LlamaGenerator
-from appliance.generate.prompt import REFUSED, compose, marked
+from appliance.generate.prompt import REFUSED, compose, marked, named
 from appliance.retrieve import cross
-from appliance.types import Passage
+from appliance.types import Evidence, Passage
 from scripts.corpora import load_reader
 from scripts.quoting import Quote, drafted, quoting
 from scripts.reader_data import Index
-from scripts.squad import SEED, passage, questions
+from scripts.squad import SEED, kept_apart, passage, questions
 
 FILE: Final = "dev/squad_dev/squad-dev-v2.0.rebuilt.json.gz"
 DISTRACTORS: Final = 2
 MOST_TOKENS: Final = 96
+SURE: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
+"""What the least certainty of words that stand alone is chosen from (appliance/generate/brief.py)."""
 _NEAR: Final = 24
 _MARKER: Final = re.compile(r"\[(\d+)\]")
 
@@ -63,6 +66,7 @@ def main() -> None:
     parser.add_argument("--template", default="chatml-brief")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=1000)
+    parser.add_argument("--apart", action="store_true", help="of training documents kept apart, to choose by")
     parser.add_argument("--absent", action="store_true", help="without the passage that answers")
     options = parser.parse_args()
     reader = load_reader()
@@ -76,9 +80,10 @@ def main() -> None:
         "model": hashlib.sha256(options.model.read_bytes()).hexdigest(),
         "template": options.template,
         "absent": options.absent,
+        "apart": options.apart,
         "seed": SEED,
     }
-    every = list(cases(options.data, options.limit, absent=options.absent))
+    every = list(cases(options.data, options.limit, apart=options.apart, absent=options.absent))
     with options.out.open("a+", encoding="utf-8") as out:
         done = _done(out, header)
         for number in range(len(done), len(every)):
@@ -103,9 +108,9 @@ def _done(out: Any, header: dict[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[1:]]
 
 
-def cases(data: Path, limit: int, *, absent: bool) -> Iterator[Case]:
+def cases(data: Path, limit: int, *, apart: bool = False, absent: bool = False) -> Iterator[Case]:
     """Yield the sample, always the same; a larger one begins with the smaller."""
-    every = list(questions(data / FILE))
+    every = list(kept_apart(data) if apart else questions(data / FILE))
     texts = list(dict.fromkeys(each.context for each in every))
     index = Index(texts)
     order = np.random.default_rng(SEED).permutation(len(every))
@@ -127,6 +132,8 @@ def cases(data: Path, limit: int, *, absent: bool) -> Iterator[Case]:
 def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]:
     """Return the figures of one answer."""
     evidence, telling = quote(case.question, case.passages)
+    if not case.gold:
+        evidence = replace(evidence, choices=())  # it is the model that has to refuse
     prompt = compose(
         case.question,
         case.passages,
@@ -136,16 +143,17 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
         context=writer.context,
         brief=writer.brief,
     )
-    prompt = replace(prompt, decided=case.gold > 0)  # asked without the answer, it is the model that refuses
     began = time.perf_counter()
     draft = drafted(writer, prompt, most=MOST_TOKENS)
     spent = time.perf_counter() - began
     checked = check(draft, case.passages, evidence, shown=prompt.shown)
-    final = to_the_point(checked, case.passages, evidence, brief=writer.brief)
-    if writer.brief and not may_be_brief(case.question, case.passages, evidence):
+    if not writer.brief:
+        final = to_the_point(checked, case.passages, evidence)
+    elif may_answer(case.question, case.passages, evidence):
+        final, _ = in_words(draft, checked, case.question, case.passages, evidence)
+    else:
         final = quoted(case.passages, evidence)
     cited = [int(number) for number in _MARKER.findall(draft)]
-    words = marked(case.passages, evidence)
     return {
         "f1": _f1(case, metrics.unmarked(draft)),
         "exact": metrics.best(case.answers, metrics.unmarked(draft))[0],
@@ -153,12 +161,12 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
         "cites_right": bool(cited) and all(number == case.gold for number in cited),
         "refused": REFUSED.rstrip(".") in draft,
         "in_prompt": metrics.holds(prompt.user, case.answers),
-        "kept": final.text == checked.text and not checked.unsupported,
+        "in_words": final.text == checked.text and not checked.unsupported,
+        "sure": _sure(draft, case, evidence),
         "final_f1": _f1(case, metrics.unmarked(final.text)),
         "final_holds": metrics.holds(metrics.unmarked(final.text), case.answers),
         "quote_f1": _f1(case, evidence.quote),
-        "marked_f1": _f1(case, words),
-        "agrees": metrics.best((words,), metrics.unmarked(draft))[0],
+        "marked_f1": _f1(case, marked(case.passages, evidence)),
         "numbers_stand": _numbers_stand(final.text, case, [each.n for each in final.citations]),
         "prompt_tokens": writer.usage.prompt,
         "output_tokens": writer.usage.output,
@@ -168,6 +176,12 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
 
 def _f1(case: Case, said: str) -> float:
     return metrics.best(case.answers, said)[1]
+
+
+def _sure(draft: str, case: Case, evidence: Evidence) -> float:
+    """Return how sure the reader is of the words that were taken."""
+    text, said = case.passages[evidence.n - 1].text, metrics.unmarked(draft).strip()
+    return next((each.sure for each in evidence.choices if named(text, each) == said), 0.0)
 
 
 def _numbers_stand(text: str, case: Case, cited: Sequence[int]) -> bool:
@@ -181,9 +195,10 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     found = {name: round(statistics.fmean(float(row[name]) for row in rows), 4) for name in names}
     written = [row["f1"] for row in rows if not row["refused"]]
     found["f1_where_it_answers"] = round(statistics.fmean(written), 4) if written else 0.0
-    for name, agreed in (("agrees", 1), ("differs", 0)):  # with the words that the reader marked
-        chosen = [row["f1"] for row in rows if row["agrees"] == agreed]
-        found[f"f1_where_it_{name}"] = round(statistics.fmean(chosen), 4) if chosen else 0.0
+    for least in SURE:
+        chosen = [row["f1"] for row in rows if row["sure"] >= least]
+        found[f"sure_{least}"] = round(len(chosen) / len(rows), 4)
+        found[f"f1_where_sure_{least}"] = round(statistics.fmean(chosen), 4) if chosen else 0.0
     return found | {"median_s": round(statistics.median(row["seconds"] for row in rows), 3)}
 
 

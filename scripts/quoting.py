@@ -25,7 +25,8 @@ def quoting(reader: cross.CrossReader) -> Quote:
         at = max(range(len(readings)), key=lambda number: readings[number].relevance)
         start, end = readings[at].span
         said = passages[at].text[start:end]
-        evidence = Evidence(at + 1, start, end, said, "", None, "", 1.0, mark=readings[at].mark)
+        best = readings[at]
+        evidence = Evidence(at + 1, start, end, said, "", None, "", 1.0, mark=best.mark, choices=best.choices)
         return evidence, [(reading.span, *reading.others) for reading in readings]
 
     return quote

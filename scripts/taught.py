@@ -42,7 +42,6 @@ Verdict = Literal["kept", "unsupported", "beside the point", "refused", "answere
 """The last three: refused where an answer stands, answered where none does, the answer not in the prompt."""
 
 _BLOCK: Final = re.compile(r"^\[(\d+)\] (.*?)(?=\n\n\[\d+\] |\n\nQuestion: )", re.DOTALL | re.MULTILINE)
-_MARKED: Final = re.compile(r"^Marked: .*\n(?=Answer:\Z)", re.MULTILINE)
 _NUMBER: Final = re.compile(r" \[\d+\]$")
 _SAFE: Final = "Nothing was written."
 
@@ -103,9 +102,8 @@ def evidence_of(each: Example, passages: Sequence[Passage]) -> Evidence | None:
 
 def drafted(each: Example, writer: Writer) -> Drafted:
     """Ask the teacher and judge what it writes."""
-    # As in the appliance: only a model that was trained on these prompts is told what the reader marked.
-    user = each.prompt if writer.brief else _MARKED.sub("", each.prompt)
-    draft = quoting.drafted(writer, Prompt(BRIEF if writer.brief else SYSTEM, user), most=ANSWER_TOKENS)
+    prompt = Prompt(BRIEF if writer.brief else SYSTEM, each.prompt)
+    draft = quoting.drafted(writer, prompt, most=ANSWER_TOKENS)
     return judged(draft.strip(), each, brief=writer.brief)
 
 
@@ -121,8 +119,8 @@ def judged(draft: str, each: Example, *, brief: bool) -> Drafted:
     checked = check(draft, passages, evidence)
     if checked.unsupported or not draft:
         return Drafted(draft, checked.text, "unsupported")
-    final = to_the_point(checked, passages, evidence, brief=brief)
-    whole = final == checked and {cited.n for cited in checked.citations} == {each.gold}
+    known = draft == each.answer if brief else to_the_point(checked, passages, evidence) == checked
+    whole = known and {cited.n for cited in checked.citations} == {each.gold}
     return Drafted(draft, checked.text, "kept" if whole else "beside the point")
 
 

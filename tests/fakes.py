@@ -292,7 +292,11 @@ class FakeGenerator:
     def stream(self, prompt: Prompt, *, max_tokens: int, stop: threading.Event) -> Iterator[str]:
         self.prompts.append(prompt)
         self.usage = Tokens(prompt=self.count(prompt.system) + self.count(prompt.user))
-        for piece in re.findall(r"\s*\S+", self._draft)[:max_tokens]:
+        short = [each for each in prompt.choices if self.count(each[0]) < max_tokens]
+        said = "" if prompt.choices else self._draft
+        if short:
+            said = f"{max(short, key=lambda each: each[1])[0]} [{prompt.shown[0]}]"
+        for piece in re.findall(r"\s*\S+", said)[:max_tokens]:
             if stop.is_set():
                 return
             self.usage = Tokens(self.usage.prompt, self.usage.output + 1)

@@ -130,7 +130,8 @@ class CellGenerator:
             asked = {
                 "system": prompt.system,
                 "user": prompt.user,
-                "decided": prompt.decided,
+                "shown": prompt.shown,
+                "choices": prompt.choices,
                 "most": max_tokens,
             }
             cell.say({"write": asked})

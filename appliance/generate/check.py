@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from appliance.brevity import asks_for_more, counts_another, is_half
 from appliance.generate.facts import Facts, read, read_passage
-from appliance.generate.prompt import REFUSED, marked
+from appliance.generate.prompt import REFUSED
 from appliance.sentences import CELL, is_header, split
 from appliance.types import Citation, Evidence, Passage
 
@@ -27,7 +26,6 @@ _LEAST = 3
 
 _MARKER = re.compile(r"\[\s*(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\s*\]")
 _LINE = re.compile(r"\S[^\n]*")
-_BEHIND = " .,;:!?"
 _WORD = re.compile(r"\w+")
 _EMPTY = re.compile(r"\[\s*\]|\(\s*\)")
 _LEFTOVER = re.compile(rf"{_EMPTY.pattern}|\s+(?=[.,;:!?](?:\s|$))")  # what a marker leaves where it stood
@@ -121,57 +119,27 @@ def quoted(passages: Sequence[Passage], evidence: Evidence) -> Checked:
     return Checked(f"{evidence.quote.strip()} [{evidence.n}]", (citation,), ())
 
 
-def may_be_brief(question: str, passages: Sequence[Passage], evidence: Evidence) -> bool:
-    """Tell whether a word or two may answer: the question asks for one thing, and the reader marked one.
-
-    It has to stand in prose and be the whole of what is said there. Else the quote answers, whatever a brief
-    model would write: it need not be asked.
-    """
-    if evidence.mark is None or not _points(passages, evidence):
-        return False
-    if asks_for_more(question) or is_half(passages[evidence.n - 1].text, evidence.mark):
-        return False
-    start, end = (at - evidence.start for at in evidence.mark)
-    return not counts_another(question, evidence.quote, (start, end))
-
-
-def _points(passages: Sequence[Passage], evidence: Evidence) -> bool:
-    """Tell whether the reader marked words, and in prose: a cell alone says nothing without its row."""
-    return bool(marked(passages, evidence)) and CELL not in evidence.quote
-
-
-def to_the_point(
-    checked: Checked, passages: Sequence[Passage], evidence: Evidence, *, brief: bool = False
-) -> Checked:
+def to_the_point(checked: Checked, passages: Sequence[Passage], evidence: Evidence) -> Checked:
     """Return `checked`, or the evidence's quote where no sentence of it rests on what the quote says.
 
     The quote answers too where a sentence is but a scrap ("Code", "F104") or no row of a table as it stands.
     A sentence can be true and about something else: the untuned model's commonest fault. On training
     questions its checked answers held the right one for 65 %, the quote alone for 75 % (`scripts/LOG.md`).
-    Only a `brief` model, trained to copy no more than the words that answer, may write a word or two: those
-    that the reader marked as well. Where the two agree (60 of 100) the words had an F1 of .82, where they
-    differ the model's had .37 (`scripts/LOG.md`); then the quote shows more.
     """
     for cited in checked.citations:
         if cited.n == evidence.n and (cited.quote in evidence.quote or evidence.quote in cited.quote):
-            if _is_unsure(checked, passages, evidence) if brief else _is_any_scrap(checked, passages):
+            if _is_any_scrap(checked, passages):
                 break
             return checked
+    return instead(checked, passages, evidence)
+
+
+def instead(checked: Checked, passages: Sequence[Passage], evidence: Evidence) -> Checked:
+    """Return the evidence's quote in place of `checked`, whose text is listed as turned away."""
     fallback = quoted(passages, evidence)
     if fallback.text == checked.text:
         return checked
     return Checked(fallback.text, fallback.citations, (*checked.unsupported, checked.text))
-
-
-def _is_unsure(checked: Checked, passages: Sequence[Passage], evidence: Evidence) -> bool:
-    """Tell whether a brief answer is part of a table's row, or not literally what the reader marked."""
-    words = marked(passages, evidence)
-    return not _points(passages, evidence) or _bared(_MARKER.sub("", checked.text)) != _bared(words)
-
-
-def _bared(words: str) -> str:
-    """Return `words` without the punctuation behind them, and nothing else: -27 is not 27, nor 5 mW 5 MW."""
-    return " ".join(words.split()).rstrip(_BEHIND)
 
 
 def _is_any_scrap(checked: Checked, passages: Sequence[Passage]) -> bool:

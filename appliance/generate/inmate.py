@@ -98,7 +98,8 @@ def _serve(engine: LlamaGenerator | None, asked: Mapping[str, Any]) -> None:
 
 
 def _write(engine: LlamaGenerator, asked: Mapping[str, Any]) -> None:
-    prompt = Prompt(system=asked["system"], user=asked["user"], decided=asked.get("decided") is True)
+    choices = tuple((words, margin) for words, margin in asked["choices"])
+    prompt = Prompt(asked["system"], asked["user"], shown=tuple(asked["shown"]), choices=choices)
     try:
         for piece in engine.stream(prompt, max_tokens=asked["most"], stop=Stop()):
             _say(piece=piece)

@@ -12,19 +12,22 @@ import codecs
 import ctypes
 import importlib
 import importlib.util
-import math
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from appliance.errors import ApplianceError, ModelMismatch, ModelMissing, NoRoom, UsageError
-from appliance.generate.prompt import REFUSED
-from appliance.types import Prompt, Tokens
+from appliance.types import CHOICES, Prompt, Tokens
+
+Floats: TypeAlias = npt.NDArray[np.float32]
 
 CONTEXT = 2048
 _ABORTED = 2  # llama_decode's status when the abort callback said so
@@ -159,24 +162,23 @@ class LlamaGenerator:
         self._abort = self._lib.ggml_abort_callback(lambda _data: self._stop.is_set())
         self._ctx = _open(self._lib, self._model, threads=threads, context=context, abort=self._abort)
         self._sampler = self._lib.llama_sampler_init_greedy()
-        self._answering = _all_but(self._lib, self._vocab, self._untrusted(REFUSED)[0])
+        self._row = ctypes.c_float * int(self._lib.llama_vocab_n_tokens(self._vocab))
         self.context = int(self._lib.llama_n_ctx(self._ctx))
 
     def close(self) -> None:
         """Free model and context; idempotent."""
         if self._model:
             self._lib.llama_sampler_free(self._sampler)
-            self._lib.llama_sampler_free(self._answering)
             self._lib.llama_free(self._ctx)
             self._lib.llama_model_free(self._model)
-            self._model = self._ctx = self._sampler = self._answering = None
+            self._model = self._ctx = self._sampler = None
 
     def count(self, text: str) -> int:
         """Return how many tokens `text` has as untrusted text."""
         return len(self._untrusted(text))
 
     def stream(self, prompt: Prompt, *, max_tokens: int, stop: Stop) -> Iterator[str]:
-        """Yield the answer piece by piece; end quietly once `stop` is set.
+        """Yield the answer piece by piece, or the likeliest choice; end quietly once `stop` is set.
 
         Raises:
             NoRoom: the prompt leaves no room for an answer.
@@ -184,20 +186,69 @@ class LlamaGenerator:
         """
         self._stop = stop
         prefix, body = self.tokens(prompt)
-        room = self.context - len(prefix) - len(body)
-        if room < 1:
+        begun = len(prefix) + len(body)
+        most = min(max_tokens, self.context - begun)
+        if most < 1:
             raise NoRoom("The prompt is longer than the model's context.")
-        self.usage = Tokens(prompt=len(prefix) + len(body))
+        self.usage = Tokens(prompt=begun)
         if self._hold(prefix) and self._evaluate(body):
-            first = self._answering if prompt.decided and self.brief else self._sampler
-            yield from self._write(min(max_tokens, room), first)
+            yield from self._choose(prompt, begun, most) if prompt.choices else self._write(most)
 
-    def _write(self, most: int, first: Any) -> Iterator[str]:
-        """Sample up to `most` tokens after what the context holds, the first one by the sampler `first`."""
+    def _choose(self, prompt: Prompt, begun: int, most: int) -> Iterator[str]:
+        """Yield the likeliest of the choices, in the eyes of the reader and of the model together.
+
+        Logits of the one and log-likelihoods of the other add up: each knows what the other does not
+        (scripts/LOG.md). The marker behind the words counts too: it tells that they are the whole answer.
+        """
+        marker = f" [{prompt.shown[0]}]"
+        end = self._untrusted(marker)[:1]
+        lines = [self._untrusted(words) + end for words, _ in prompt.choices]
+        found = self._likelihoods(lines, begun)
+        scored = [
+            (margin + told, number)
+            for number, ((_, margin), told) in enumerate(zip(prompt.choices, found, strict=False))
+            if len(lines[number]) <= most
+        ]
+        if scored:
+            best = max(scored)[1]
+            self.usage = Tokens(self.usage.prompt, len(lines[best]))
+            yield prompt.choices[best][0] + marker
+
+    def _likelihoods(self, lines: Sequence[Sequence[int]], begun: int) -> list[float]:
+        """Return the log-likelihood of each line after the `begun` tokens of the context; none if stopped.
+
+        Each goes on from them as a sequence of its own: nothing is evaluated twice, many lines in one call.
+        """
+        memory = self._lib.llama_get_memory(self._ctx)
+        first = self._chances(-1)
+        found = [float(first[line[0]]) for line in lines]
+        for group in _groups(lines, _CHUNK):
+            try:
+                for number in group:
+                    self._lib.llama_memory_seq_cp(memory, 0, number + 1, -1, -1)
+                places = [(number, at) for number in group for at in range(len(lines[number]) - 1)]
+                if not self._decode(_branches(self._lib, lines, places, begun)):
+                    return []
+                for row, (number, at) in enumerate(places):
+                    found[number] += float(self._chances(row)[lines[number][at + 1]])
+            finally:
+                for number in group:
+                    self._lib.llama_memory_seq_rm(memory, number + 1, -1, -1)
+        return found
+
+    def _chances(self, at: int) -> Floats:
+        """Return the logarithms of the chances of every word of the vocabulary as the next token."""
+        row = ctypes.cast(self._lib.llama_get_logits_ith(self._ctx, at), ctypes.POINTER(self._row))
+        # np.ctypeslib would be imported at its first use, when the cell can open no file any more.
+        logits = np.frombuffer(memoryview(row.contents), np.float32)
+        top = logits.max()
+        return np.asarray(logits - top - np.log(np.exp(logits - top).sum()))
+
+    def _write(self, most: int) -> Iterator[str]:
+        """Sample up to `most` tokens after what the context holds."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may span two tokens
-        for number in range(most):
-            sampler = self._sampler if number else first
-            token = int(self._lib.llama_sampler_sample(sampler, self._ctx, -1))
+        for _ in range(most):
+            token = int(self._lib.llama_sampler_sample(self._sampler, self._ctx, -1))
             if self._lib.llama_vocab_is_eog(self._vocab, token):
                 return
             self.usage = Tokens(self.usage.prompt, self.usage.output + 1)
@@ -244,16 +295,19 @@ class LlamaGenerator:
     def _evaluate(self, tokens: list[int]) -> bool:
         """Append `tokens` to the context; tell whether that was finished before `stop` was set."""
         for start in range(0, len(tokens), _CHUNK):
-            if self._stop.is_set():
-                return False
             part = tokens[start : start + _CHUNK]
             held = (self._lib.llama_token * len(part))(*part)  # the batch only points to it: keep it alive
-            status = self._lib.llama_decode(self._ctx, self._lib.llama_batch_get_one(held, len(part)))
-            if status == _ABORTED:
+            if not self._decode(self._lib.llama_batch_get_one(held, len(part))):
                 return False
-            if status:
-                raise ApplianceError(f"The generator failed (llama.cpp status {status}).")
         return True
+
+    def _decode(self, batch: Any) -> bool:
+        if self._stop.is_set():
+            return False
+        status = self._lib.llama_decode(self._ctx, batch)
+        if status and status != _ABORTED:
+            raise ApplianceError(f"The generator failed (llama.cpp status {status}).")
+        return not status
 
     def _piece(self, token: int) -> bytes:
         buffer = ctypes.create_string_buffer(512)
@@ -261,20 +315,37 @@ class LlamaGenerator:
         return buffer.raw[: max(size, 0)]
 
 
-def _all_but(library: ModuleType, vocabulary: Any, token: int) -> Any:
-    """Return a greedy sampler that never takes `token`.
+def _groups(lines: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:
+    """Yield the numbers of the lines in groups of at most so many tokens; longer ones are left out."""
+    group: list[int] = []
+    room = most
+    for number, line in enumerate(lines):
+        if len(line) > most:
+            continue
+        if len(line) > room:
+            yield group
+            group, room = [], most
+        group.append(number)
+        room -= len(line)
+    if group:
+        yield group
 
-    "Not" begins the refusal, and few answers: where the reader marked one of them, it is not asked for
-    (generate/prompt.py).
-    """
-    chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
-    never = library.llama_logit_bias(token, -math.inf)
-    size = library.llama_vocab_n_tokens(vocabulary)
-    library.llama_sampler_chain_add(
-        chain, library.llama_sampler_init_logit_bias(size, 1, ctypes.byref(never))
+
+def _branches(
+    library: ModuleType, lines: Sequence[Sequence[int]], places: Sequence[tuple[int, int]], begun: int
+) -> Any:
+    """Return the batch of the tokens at `places` (line, place in it) behind `begun` ones, with all logits."""
+    count = len(places)
+    sequences = [(library.llama_seq_id * 1)(number + 1) for number, _ in places]
+    pointer = ctypes.POINTER(library.llama_seq_id)
+    return library.llama_batch(
+        n_tokens=count,
+        token=(library.llama_token * count)(*(lines[number][at] for number, at in places)),
+        pos=(library.llama_pos * count)(*(begun + at for _, at in places)),
+        n_seq_id=(ctypes.c_int32 * count)(*[1] * count),
+        seq_id=(pointer * count)(*(ctypes.cast(each, pointer) for each in sequences)),
+        logits=(ctypes.c_int8 * count)(*[1] * count),
     )
-    library.llama_sampler_chain_add(chain, library.llama_sampler_init_greedy())
-    return chain
 
 
 def _load(library: ModuleType, path: Path) -> Any:
@@ -294,6 +365,8 @@ def _open(library: ModuleType, model: Any, *, threads: int, context: int, abort:
     params.n_ctx = context
     params.n_batch = params.n_ubatch = _CHUNK
     params.n_threads = params.n_threads_batch = threads
+    params.n_seq_max = CHOICES + 1  # what is there, and each choice that goes on from it
+    params.kv_unified = True
     params.abort_callback = abort
     params.no_perf = True
     opened = library.llama_init_from_model(model, params)

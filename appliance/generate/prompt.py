@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from appliance.generate.facts import read
 from appliance.sentences import header_of, split
-from appliance.types import Evidence, Passage, Prompt, Span
+from appliance.types import Choice, Evidence, Passage, Prompt, Span
 
 SYSTEM = (
     "You answer questions from numbered passages. Copy the sentence that answers the question, word for "
@@ -59,8 +59,8 @@ def compose(
     Deterministic; `count` counts tokens, `context` is the model's limit for prompt and answer, `brief` says
     that it was trained on these prompts and needs no example. The quote goes in with what stands about it, of
     other passages the sentences that `telling` and the question's words point to. What does not fit is left
-    out, further passages first and the quote's beginning never. A `brief` model is also told what the reader
-    marked.
+    out, further passages first and the quote's beginning never. A `brief` model is to take one of the
+    evidence's choices, and is not told which of them the reader likes best.
     """
     system = BRIEF if brief else SYSTEM
     asked = _cut_words(question, QUESTION_TOKENS, count)
@@ -81,11 +81,9 @@ def compose(
             blocks.append(block)
             shown.append(n)
             room -= count(block)
-    mark = marked(passages, evidence)
-    told = _told(mark, evidence.n) if brief else ""
-    # What begins as a refusal does ("Notre Dame", "Not before noon") may be the answer.
-    decided = not mark.startswith(REFUSED.split()[0])
-    return Prompt(system=system, user=_user(blocks, asked, told), shown=tuple(shown), decided=decided)
+    text = passages[evidence.n - 1].text
+    choices = tuple((named(text, each), each.margin) for each in evidence.choices if brief)
+    return Prompt(system=system, user=_user(blocks, asked), shown=tuple(shown), choices=choices)
 
 
 def marked(passages: Sequence[Passage], evidence: Evidence) -> str:
@@ -95,17 +93,16 @@ def marked(passages: Sequence[Passage], evidence: Evidence) -> str:
 
 def bare(question: str) -> str:
     """Return the user's part of a prompt for which nothing was found."""
-    return _user([], question, "")
+    return _user([], question)
 
 
-def _user(blocks: list[str], question: str, told: str) -> str:
-    return "\n\n".join([*blocks, f"Question: {question}\n{told}Answer:"])
+def _user(blocks: list[str], question: str) -> str:
+    return "\n\n".join([*blocks, f"Question: {question}\nAnswer:"])
 
 
-def _told(words: str, n: int) -> str:
-    """Return the line that names the words marked in passage `n`, none where there are none."""
-    named = " ".join(_BRACKETED.sub(r"(\1)", words).split())
-    return f"Marked: {named} [{n}]\n" if named else ""
+def named(text: str, choice: Choice) -> str:
+    """Return the words of a choice as they may stand in an answer: on one line, and no marker among them."""
+    return " ".join(_BRACKETED.sub(r"(\1)", text[slice(*choice.span)]).split())
 
 
 def _block(n: int, passage: Passage, text: str) -> str:

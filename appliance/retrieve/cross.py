@@ -7,7 +7,7 @@ for "no answer here", and of relevance and answerability. scripts/train_reader.p
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from appliance.inference import (
     load_tokenizer,
 )
 from appliance.retrieve.reader import NOTHING, Question, Reading, Wording, screened, sentences, wordings
-from appliance.types import PASSAGES, Passage, Span
+from appliance.types import CHOICES, PASSAGES, Choice, Passage, Span
 
 DOUBT = -0.5
 """The margin, in units of its temperature, under which the question's words choose the sentence, and no
@@ -71,13 +71,15 @@ class Marked:
 class Judged:
     """What the graph says of one row: logits, the best span, and the best of each sentence, best first.
 
-    `quotable` is empty where nothing of the passage may be quoted.
+    `quotable` is empty where nothing of the passage may be quoted. `choices` are the likeliest words of what
+    may, best first, overlapping ones too.
     """
 
     relevance: float
     answerable: float
     best: Marked
     quotable: tuple[Marked, ...]
+    choices: tuple[Choice, ...] = ()
 
 
 class CrossReader:
@@ -138,7 +140,14 @@ def _inputs(each: Row) -> dict[str, Sequence[int]]:
 
 def _judged(spans: Floats, scores: Floats, each: Row, text: str) -> Judged:
     relevance, answerable = (float(score) for score in scores)
-    return Judged(relevance, answerable, best_span(spans, each), ranked_spans(spans, each, sentences(text)))
+    quotable = sentences(text)
+    return Judged(
+        relevance,
+        answerable,
+        best_span(spans, each),
+        ranked_spans(spans, each, quotable),
+        choices(spans, each, quotable),
+    )
 
 
 def _head(passage: Passage) -> str:
@@ -157,34 +166,69 @@ def row(question: Sequence[int], head: Placed, text: Placed, most: int) -> Row:
 
 def best_span(logits: Floats, each: Row) -> Marked:
     """Return the best span of the whole text; `logits` (s, 2)."""
-    return _best(logits, each, (0, len(each.places)))
+    found = _likeliest(logits, each, (0, len(each.places)), 1)
+    return found[0] if found else Marked(-_none(logits), (0, 0), (0, 0))
 
 
 def ranked_spans(logits: Floats, each: Row, quotable: Sequence[Span]) -> tuple[Marked, ...]:
     """Return the best span inside each of the sentences that were read, the most telling sentence first."""
-    begins = [place[0] for place in each.places]
-    found = []
-    for start, end in quotable:
-        tokens = (bisect_left(begins, start), bisect_left(begins, end))
-        if tokens[0] < tokens[1]:
-            found.append(replace(_best(logits, each, tokens), sentence=(start, end)))
+    found = [
+        replace(marked, sentence=sentence)
+        for sentence, tokens in _read(each, quotable)
+        for marked in _likeliest(logits, each, tokens, 1)
+    ]
     return tuple(sorted(found, key=lambda marked: -marked.margin))
 
 
-def _best(logits: Floats, each: Row, tokens: Span) -> Marked:
-    """Return the best span of the `tokens` of the text."""
-    none = float(logits[0, 0] + logits[0, 1])
-    count = tokens[1] - tokens[0]
-    if not count:
-        return Marked(-none, (0, 0), (0, 0))
+def choices(logits: Floats, each: Row, quotable: Sequence[Span]) -> tuple[Choice, ...]:
+    """Return the likeliest words of the sentences that were read, best first."""
+    found = [
+        marked for _, tokens in _read(each, quotable) for marked in _likeliest(logits, each, tokens, CHOICES)
+    ]
+    best = sorted(found, key=lambda marked: -marked.margin)[:CHOICES]
+    chances = np.exp([marked.margin - best[0].margin for marked in best])
+    chances /= chances.sum()
+    return tuple(
+        Choice(one.span, one.margin, float(sum(chances * [_common(one.span, two.span) for two in best])))
+        for one in best
+    )
+
+
+def _common(one: Span, two: Span) -> float:
+    """Return the F1 of two spans, in characters."""
+    common = min(one[1], two[1]) - max(one[0], two[0])
+    return 2 * max(common, 0) / (one[1] - one[0] + two[1] - two[0])
+
+
+def _read(each: Row, quotable: Sequence[Span]) -> Iterator[tuple[Span, Span]]:
+    """Yield the sentences that were read, each with its tokens in the text."""
+    begins = [place[0] for place in each.places]
+    for start, end in quotable:
+        tokens = (bisect_left(begins, start), bisect_left(begins, end))
+        if tokens[0] < tokens[1]:
+            yield (start, end), tokens
+
+
+def _none(logits: Floats) -> float:
+    """Return the logit of there being no answer."""
+    return float(logits[0, 0] + logits[0, 1])
+
+
+def _likeliest(logits: Floats, each: Row, tokens: Span, most: int) -> list[Marked]:
+    """Return at most so many spans of the `tokens` of the text, best first."""
+    none, count = _none(logits), tokens[1] - tokens[0]
     first = each.first + tokens[0]
     starts, ends = (logits[first : first + count, side] for side in (0, 1))
     sums = starts[:, None] + ends[None, :]
     ones = np.ones_like(sums, dtype=bool)
-    at = int(np.where(np.triu(ones) & ~np.triu(ones, _ANSWER_TOKENS), sums, -np.inf).argmax())
-    begin, last = divmod(at, count)
-    span = (each.places[tokens[0] + begin][0], each.places[tokens[0] + last][1])
-    return Marked(float(sums[begin, last]) - none, span, span)
+    allowed = np.triu(ones) & ~np.triu(ones, _ANSWER_TOKENS)
+    found = []
+    for at in np.argsort(np.where(allowed, -sums, np.inf), axis=None, kind="stable")[:most]:
+        begin, last = divmod(int(at), count)
+        if allowed[begin, last]:
+            span = (each.places[tokens[0] + begin][0], each.places[tokens[0] + last][1])
+            found.append(Marked(float(sums[begin, last]) - none, span, span))
+    return found
 
 
 def reading(judged: Judged, worded: Sequence[Wording], how: models.Calibration) -> Reading:
@@ -213,6 +257,7 @@ def reading(judged: Judged, worded: Sequence[Wording], how: models.Calibration) 
         mark=best.span if sure and best == judged.quotable[0] else None,
         others=tuple(marked.sentence for marked in others),
         stated=0.0 if least else unstated,
+        choices=judged.choices,
     )
 
 

@@ -19,7 +19,7 @@ from appliance.quantity import Quantity
 from appliance.retrieve.refusal import SENTENCES, SENTENCES_REFUSAL
 from appliance.retrieve.words import Query
 from appliance.sentences import CELL, header_of, is_header, split
-from appliance.types import Passage, Span, Vector
+from appliance.types import Choice, Passage, Span, Vector
 
 if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
     from appliance.embed import Encoder
@@ -67,7 +67,8 @@ class Reading:
     `span` is the sentence to quote and `others` are more of them, the most telling first, in the passage's
     text. `mark` are the words of `span` that answer, None where the reader cannot point at words. `stated`
     are the log-odds against an answer that comes of the quantity asked for: 0, or less where `span` lacks it.
-    `span` is empty where nothing may be quoted, or nothing was read.
+    `choices` are words of the passage that may answer, best first, the reader's alone. `span` is empty where
+    nothing may be quoted, or nothing was read.
     """
 
     relevance: float
@@ -76,6 +77,7 @@ class Reading:
     mark: Span | None = None
     others: tuple[Span, ...] = ()
     stated: float = 0.0
+    choices: tuple[Choice, ...] = ()
 
     @property
     def quotable(self) -> bool:

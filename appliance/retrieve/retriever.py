@@ -304,6 +304,7 @@ class Retriever:
             heading=passage.heading,
             near=near,
             mark=reading.mark,
+            choices=reading.choices,
             goes_on=goes_on,
         )
 
@@ -325,7 +326,8 @@ def _moved(reading: Reading, by: int) -> Reading:
     """Return the reading of a text to the front of which `by` characters were added."""
     spans = [(start + by, end + by) for start, end in (reading.span, *reading.others)]
     mark = reading.mark and (reading.mark[0] + by, reading.mark[1] + by)
-    return replace(reading, span=spans[0], others=tuple(spans[1:]), mark=mark)
+    choices = tuple(replace(each, span=(each.span[0] + by, each.span[1] + by)) for each in reading.choices)
+    return replace(reading, span=spans[0], others=tuple(spans[1:]), mark=mark, choices=choices)
 
 
 def ordered(found: Sequence[tuple[Passage, Reading]], share: float) -> list[tuple[Passage, Reading]]:

@@ -11,7 +11,6 @@ from appliance.config import Config
 from appliance.errors import ModelMissing
 from appliance.generate.cell import CellGenerator
 from appliance.generate.llm import Generator
-from appliance.generate.prompt import BRIEF, REFUSED, bare
 from appliance.types import Prompt
 from tests.engines import in_this_process
 from tests.fakes import FakeGenerator
@@ -54,16 +53,32 @@ def test_the_same_prompt_gives_the_same_text(generator):
     assert write(generator) == write(generator)
 
 
-def test_it_may_refuse_only_where_nobody_has_decided(generator):
-    if isinstance(generator, FakeGenerator):
-        pytest.skip("it was taught nothing")
-    asked = Prompt(BRIEF, bare("who built the bridge?"))
-    first, second = (
-        "".join(generator.stream(prompt, max_tokens=12, stop=threading.Event()))
-        for prompt in (asked, replace(asked, decided=True))
-    )
-    assert first.strip() == REFUSED
-    assert not second.strip().startswith(REFUSED.split()[0])
+CHOICES = (("40 days", 0.0), ("3,000 rpm", 0.1), ("The pump runs at 3,000 rpm and needs oil", 0.0))
+
+
+def test_where_there_are_choices_it_takes_the_likeliest_and_cites_it(generator):
+    asked = replace(PROMPT, user=f"{PROMPT.user}\nAnswer:", choices=CHOICES)
+    said = "".join(generator.stream(asked, max_tokens=24, stop=threading.Event()))
+    assert said == "3,000 rpm [1]"
+    assert 0 < generator.usage.output <= 24
+    favoured = ((CHOICES[0][0], 40.0), *CHOICES[1:])
+    told = "".join(generator.stream(replace(asked, choices=favoured), max_tokens=24, stop=threading.Event()))
+    assert told == "40 days [1]"
+
+
+def test_choosing_leaves_nothing_behind(generator):
+    before = write(generator)
+    for _ in range(2):
+        list(generator.stream(replace(PROMPT, choices=CHOICES), max_tokens=24, stop=threading.Event()))
+    assert write(generator) == before
+
+
+def test_choices_that_are_too_long_are_not_taken(generator):
+    long = ("pump " * 200, 1000.0)
+    asked = replace(PROMPT, choices=(long, *CHOICES))
+    assert "".join(generator.stream(asked, max_tokens=24, stop=threading.Event())) != long[0] + " [1]"
+    only = "".join(generator.stream(replace(PROMPT, choices=(long,)), max_tokens=24, stop=threading.Event()))
+    assert only == ""
 
 
 def test_it_writes_no_more_than_it_may(generator):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.types import Evidence
+from appliance.types import Choice, Evidence
 from scripts import answers
 from scripts.squad import passage
 from tests.fakes import FakeGenerator
@@ -67,33 +67,37 @@ def test_a_run_of_another_model_is_not_gone_on_with(tmp_path: Path) -> None:
             answers._done(out, {"model": "b"})
 
 
-def test_the_figures_tell_how_good_it_is_where_it_follows_the_reader_and_where_not() -> None:
+def test_the_figures_tell_how_good_it_is_where_the_reader_is_sure() -> None:
     rows = [
-        {"f1": f1, "agrees": agrees, "refused": False, "seconds": 1.0}
-        for f1, agrees in ((1.0, 1.0), (0.5, 1.0), (0.2, 0.0))
+        {"f1": f1, "sure": sure, "refused": False, "seconds": 1.0}
+        for f1, sure in ((1.0, 0.95), (0.5, 0.75), (0.2, 0.1))
     ]
     found = answers.figures(rows)
-    assert (found["f1_where_it_agrees"], found["f1_where_it_differs"]) == (0.75, 0.2)
+    assert (found["sure_0.7"], found["f1_where_sure_0.7"]) == (0.6667, 0.75)
+    assert (found["sure_0.9"], found["f1_where_sure_0.9"]) == (0.3333, 1.0)
 
 
-@pytest.mark.parametrize(("draft", "agrees"), [("1900 [1]", 1.0), ("the 1900. [1]", 1.0), ("stone [1]", 0.0)])
-def test_an_answer_is_known_to_follow_the_reader_or_not(draft: str, agrees: float) -> None:
+def quoted(sure: float) -> tuple[str, Evidence]:
     text = "It was built in 1900 of stone."
     at = text.index("1900")
-    evidence = Evidence(1, 0, len(text), text, "", None, "", 1.0, mark=(at, at + 4))
+    choice = Choice((at, at + 4), 3.0, sure)
+    return text, Evidence(1, 0, len(text), text, "", None, "", 1.0, mark=(at, at + 4), choices=(choice,))
+
+
+@pytest.mark.parametrize(("sure", "final"), [(0.9, 1.0), (0.5, 0.25)])
+def test_measured_are_the_words_taken_and_what_is_shown_of_them(sure: float, final: float) -> None:
+    text, evidence = quoted(sure)
     case = answers.Case("When was it built?", ("1900",), (passage(text),), 1)
-    row = answers.answered(
-        case, FakeGenerator(draft, brief=True), lambda _question, _passages: (evidence, [[(0, len(text))]])
-    )
-    assert (row["agrees"], row["marked_f1"], row["cites_right"]) == (agrees, 1.0, True)
-    assert row["f1"] == agrees
+    writer = FakeGenerator("1900 [1]", brief=True)
+    row = answers.answered(case, writer, lambda *_: (evidence, [[(0, len(text))]]))
+    assert (row["f1"], row["cites_right"], row["sure"], row["marked_f1"]) == (1.0, True, sure, 1.0)
+    assert (row["in_words"], round(row["final_f1"], 4)) == (sure > 0.7, final)
 
 
 @pytest.mark.parametrize("gold", [0, 1])
-def test_only_where_the_answer_is_given_a_model_may_not_refuse(gold: int) -> None:
-    text = "The mill was built in 1900 of stone."
+def test_only_where_the_answer_is_given_a_model_is_to_choose(gold: int) -> None:
+    text, evidence = quoted(0.9)
     case = answers.Case("When was it built?", ("1900",), (passage(text),), gold)
-    evidence = Evidence(1, 0, len(text), text, "", None, "", 1.0, mark=(22, 26))
     writer = FakeGenerator("1900 [1]", brief=True)
     answers.answered(case, writer, lambda *_: (evidence, ((),)))
-    assert [prompt.decided for prompt in writer.prompts] == [bool(gold)]
+    assert [bool(prompt.choices) for prompt in writer.prompts] == [bool(gold)]

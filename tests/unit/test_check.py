@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.generate.check import check, may_be_brief, quoted, to_the_point
+from appliance.generate.check import check, quoted, to_the_point
 from appliance.generate.prompt import REFUSED
 from appliance.types import Evidence, Passage
 
@@ -218,74 +218,6 @@ def test_a_scrap_of_a_table_gives_way_to_its_row(draft, shown):
     assert given.text == (f"{row} [1]" if shown == "quote" else shown)
 
 
-DROPS = "Take 2 drops of 5.25 percent bleach."
-
-
-def marked(quote, words, inside=TEXT):
-    """Return the evidence that is `quote`, with `words` marked in it."""
-    start = inside.index(quote)
-    at = inside.index(words, start)
-    asked = Evidence(1, start, start + len(quote), quote, "manual.pdf", 3, "Pumps > Start", 0.9)
-    return replace(asked, mark=(at, at + len(words)))
-
-
-def test_a_model_trained_to_be_brief_may_answer_in_a_word_that_the_reader_marked_too():
-    asked = marked("It costs $110", "$110")
-    word = check("$110 [1]", PASSAGES, asked)
-    assert to_the_point(word, PASSAGES, asked, brief=True).text == "$110 [1]"
-    assert to_the_point(word, PASSAGES, asked).text == "It costs $110 [1]"
-    for other in (replace(asked, mark=None), marked("It costs $110", "It costs")):
-        assert to_the_point(word, PASSAGES, other, brief=True).text == "It costs $110 [1]"
-
-
-@pytest.mark.parametrize(
-    ("question", "quote", "words", "inside", "brief"),
-    [
-        ("How fast is it?", "The pump P-101 runs at 3,000 rpm", "3,000 rpm", TEXT, True),
-        ("What does it cost?", "It costs $110", "$110", TEXT, False),  # "or 5% of the total"
-        ("Why does it cost $110?", "It costs $110", "$110", TEXT, False),
-        ("What does it cost?", "It costs $110", "", TEXT, False),
-        ("Drops of bleach?", DROPS, "5.25 percent", f"On water. {DROPS}", False),
-        ("What is E04?", "E04 | Hot gas | Clean the tubes", "Hot gas", ROWS, False),
-    ],
-)
-def test_a_word_may_answer_a_question_for_one_thing_that_is_marked_in_prose(
-    question, quote, words, inside, brief
-):
-    asked = marked(quote, words, inside) if words else replace(marked(quote, quote, inside), mark=None)
-    assert may_be_brief(question, [replace(PASSAGES[0], text=inside)], asked) is brief
-
-
-def test_a_word_of_a_table_gives_way_to_its_row_however_brief_the_model():
-    row = "E04 | Hot gas | Clean the tubes"
-    table = replace(PASSAGES[0], text=ROWS)
-    asked = marked(row, "Hot gas", ROWS)
-    assert to_the_point(check("Hot gas [1]", [table], asked), [table], asked, brief=True).text == f"{row} [1]"
-
-
-@pytest.mark.parametrize(
-    ("text", "words", "draft", "shown"),
-    [
-        ("It opens after 40 days.", "40 days", "40 days [1]", "40 days [1]"),
-        ("It opens after 40 days.", "40 days", "40.0 days [1]", "quote"),
-        ("It opens after 40 days.", "40 days", "40 days. [1]", "40 days. [1]"),
-        ("It draws 5 mW.", "5 mW", "5 MW [1]", "quote"),
-        ("The gap is 5' wide.", "5'", '5" [1]', "quote"),
-        ("It lost (27) in all.", "(27)", "27 [1]", "quote"),
-        ("Part A 12 fits.", "A 12", "12 [1]", "quote"),
-        ("The valve opens at 27 bar.", "27 bar", "7 bar [1]", "quote"),
-        ("It is safe at -27 degrees.", "-27 degrees", "27 degrees [1]", "quote"),
-        ("The lid weighs 5.2 kg.", "5.2 kg", "2 kg [1]", "quote"),
-        ("The lid weighs .5 kg.", ".5 kg", "5 kg [1]", "quote"),
-    ],
-)
-def test_a_brief_answer_is_what_the_reader_marked_letter_by_letter_or_gives_way(text, words, draft, shown):
-    source = passage(text)
-    asked = marked(text, words, text)
-    given = to_the_point(check(draft, [source], asked), [source], asked, brief=True)
-    assert given.text == (f"{text} [1]" if shown == "quote" else shown)
-
-
 @pytest.mark.parametrize(
     "draft",
     [
@@ -301,7 +233,7 @@ def test_a_refusal_is_never_cited_the_quote_stands_and_what_was_said_is_listed(d
     manual = passage('It says: "Not in your documents." Not in your documents. Then exit code 3 follows.')
     quote = 'It says: "Not in your documents." Not in your documents.'
     asked = replace(EVIDENCE, start=0, end=len(quote), quote=quote)
-    checked = to_the_point(check(draft, [manual], asked), [manual], asked, brief=True)
+    checked = to_the_point(check(draft, [manual], asked), [manual], asked)
     assert checked.text == f"{quote} [1]"
     assert [re.sub(r"\W+", " ", said).strip().casefold() for said in checked.unsupported] == [
         "not in your documents"

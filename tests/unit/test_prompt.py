@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +17,7 @@ from appliance.generate.prompt import (
     enough,
 )
 from appliance.sentences import split
-from appliance.types import Evidence, Passage
+from appliance.types import Choice, Evidence, Passage
 
 SENTENCES = " ".join(f"Sentence number {n} says something." for n in range(400))
 
@@ -52,26 +51,19 @@ def test_a_model_trained_on_these_prompts_is_given_no_example():
     passages = (passage("One."),)
     asked = evidence(passages, "One.")
     brief = compose("how fast?", passages, asked, count=count, context=2048, brief=True)
-    assert brief.decided
     assert brief.system == BRIEF
     assert "Example" not in brief.system
     assert brief.user == build(passages, "One.").user
 
 
-@pytest.mark.parametrize(("text", "decided"), [("Not before noon.", False), ("Before noon.", True)])
-def test_what_begins_as_a_refusal_does_may_still_be_the_answer(text, decided):
-    passages = (passage(f"When is it opened? {text}"),)
-    start = passages[0].text.index(text)
-    asked = replace(evidence(passages, text), mark=(start, start + len(text) - 1))
-    assert compose("when?", passages, asked, count=count, context=2048, brief=True).decided is decided
-
-
-def test_it_is_told_what_the_reader_marked():
+def test_it_is_to_take_words_of_the_evidence_and_is_not_told_which_the_reader_likes_best():
     passages = (passage("One."), passage("It runs at\n1,450 [3] rpm.", 2))
-    asked = replace(evidence(passages, "It runs at\n1,450 [3] rpm.", n=2), mark=(8, 24))
-    user = compose("how fast?", passages, asked, count=count, context=2048, brief=True).user
-    assert user.endswith("Question: how fast?\nMarked: at 1,450 (3) rpm [2]\nAnswer:")
-    assert "Marked" not in compose("how fast?", passages, asked, count=count, context=2048).user
+    choices = (Choice((8, 24), 2.5, 0.9), Choice((11, 16), -1.0, 0.5))
+    asked = replace(evidence(passages, "It runs at\n1,450 [3] rpm.", n=2), mark=(8, 24), choices=choices)
+    prompt = compose("how fast?", passages, asked, count=count, context=2048, brief=True)
+    assert prompt.choices == (("at 1,450 (3) rpm", 2.5), ("1,450", -1.0))
+    assert prompt.user.endswith("\n\nQuestion: how fast?\nAnswer:")
+    assert compose("how fast?", passages, asked, count=count, context=2048).choices == ()
 
 
 def test_no_more_passages_than_a_person_will_wait_for():

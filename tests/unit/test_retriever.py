@@ -17,7 +17,7 @@ from appliance.retrieve.cross import CrossReader
 from appliance.retrieve.reader import Reading, sentences
 from appliance.retrieve.retriever import Retriever
 from appliance.retrieve.sections import section
-from appliance.types import PASSAGES, Block, Draft, Hit, Level, Parsed, chunk_input
+from appliance.types import PASSAGES, Block, Choice, Draft, Hit, Level, Parsed, chunk_input
 from tests.fakes import FakeEncoder
 from tests.stores import FakeStore
 from tests.unit.test_cross import Words
@@ -414,6 +414,26 @@ def test_of_steps_that_run_over_to_another_page_those_on_the_page_are_quoted():
     assert found.evidence.page == 1
     assert found.evidence.quote.endswith(BLEED[1])
     assert found.evidence.goes_on
+
+
+def test_the_words_to_choose_from_stay_where_they_stand_when_the_quote_grows():
+    store, encoder = paged([PREAMBLE * 7, *BLEED, FILL])
+
+    class Pointing(Expert):
+        """Points at the valve of the last step."""
+
+        def read(self, question, passages):
+            places = [(p.text.rindex("valve"), p.text.rindex("valve") + 5) for p in passages]
+            return tuple(
+                Reading(1.0, (at, end), 1.0, mark=(at, end), choices=(Choice((at, end), 3.0, 0.9),))
+                for at, end in places
+            )
+
+    found = Retriever(store, encoder, Pointing("")).retrieve("How do I open the valve of the boiler?")
+    assert found.evidence.quote.startswith(BLEED[0])
+    text, (choice,) = found.passages[found.evidence.n - 1].text, found.evidence.choices
+    assert text[slice(*choice.span)] == "valve"
+    assert choice.span == found.evidence.mark
 
 
 def test_of_a_way_that_is_told_to_its_end_nothing_goes_on():

@@ -19,7 +19,6 @@ BLOCKS = (
 )
 QUESTION = "Question: how often are the bearings greased?\n"
 PROMPT = "\n\n".join([*BLOCKS, f"{QUESTION}Answer:"])
-MARKED = "\n\n".join([*BLOCKS, f"{QUESTION}Marked: 90 days [2]\nAnswer:"])
 EXAMPLE = Example("squad", "d", "how often are the bearings greased?", PROMPT, "every 90 days [2]", 2)
 ABSENT = Example("squad", "d", "who owns it?", PROMPT, REFUSED, 0)
 SENTENCE = "Its bearings need grease every 90 days. [2]"
@@ -41,11 +40,10 @@ def verdict(draft, each=EXAMPLE, *, brief=False):
 
 
 def test_passages_are_read_back_from_the_prompt():
-    for prompt in (PROMPT, MARKED):
-        first, second = taught.passages_of(prompt)
-        assert (first.heading, second.heading) == ("Valves", "Pumps")
-        assert first.text == BLOCKS[1].split("\n")[1]
-        assert second.text == BLOCKS[0].split("\n")[1]
+    first, second = taught.passages_of(PROMPT)
+    assert (first.heading, second.heading) == ("Valves", "Pumps")
+    assert first.text == BLOCKS[1].split("\n")[1]
+    assert second.text == BLOCKS[0].split("\n")[1]
 
 
 def test_a_passage_that_did_not_fit_holds_nothing():
@@ -64,6 +62,7 @@ def test_evidence_is_the_sentence_with_the_known_answer():
     [
         (SENTENCE, False, "kept"),
         ("every 90 days [2]", True, "kept"),
+        ("90 days [2]", True, "beside the point"),
         ("Its bearings need grease every 60 days. [2]", False, "unsupported"),
         ("Its bearings need grease every 90 days. [1]", False, "unsupported"),
         ("Its bearings need oil every 90 days. [2]", False, "unsupported"),
@@ -90,12 +89,11 @@ def test_a_prompt_without_its_answer_is_no_example():
 
 
 def test_a_teacher_is_asked_as_the_appliance_asks():
-    marked = Example("squad", "d", "q", MARKED, "every 90 days [2]", 2)
     plain, brief = Teacher(SENTENCE), Teacher("every 90 days [2]", brief=True)
-    assert taught.drafted(marked, plain).verdict == "kept"
-    assert taught.drafted(marked, brief).verdict == "kept"
+    assert taught.drafted(EXAMPLE, plain).verdict == "kept"
+    assert taught.drafted(EXAMPLE, brief).verdict == "kept"
     assert (plain.asked[0].system, plain.asked[0].user) == (SYSTEM, PROMPT)
-    assert (brief.asked[0].system, brief.asked[0].user) == (BRIEF, MARKED)
+    assert (brief.asked[0].system, brief.asked[0].user) == (BRIEF, PROMPT)
 
 
 def test_what_is_kept_are_the_checked_words():

@@ -1,0 +1,62 @@
+"""Evidence + a brief model's choice -> whether a few words may answer, and whether those that it took do.
+
+Such a model does not write: it takes one of the words that the reader points to (Evidence.choices), by the
+reader's margins and its own likelihoods together. They stand alone only where the reader's own chances agree
+about them; else the quote, which shows more, is the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from appliance.brevity import asks_for_more, counts_another, is_half
+from appliance.generate.check import Checked, instead
+from appliance.generate.prompt import named
+from appliance.sentences import CELL
+from appliance.types import Choice, Evidence, Passage
+
+SURE = 0.7
+"""The least Choice.sure of words that stand alone; chosen in scripts/LOG.md."""
+
+
+def may_answer(question: str, passages: Sequence[Passage], evidence: Evidence) -> bool:
+    """Tell whether a word or two may answer: the question asks for one thing, and the reader points at one.
+
+    Else the quote answers, whatever a brief model would take: it need not be asked.
+    """
+    return not asks_for_more(question) and any(
+        _stands(each, question, passages, evidence) for each in evidence.choices
+    )
+
+
+def in_words(
+    draft: str, checked: Checked, question: str, passages: Sequence[Passage], evidence: Evidence
+) -> tuple[Checked, Evidence]:
+    """Return `checked`, what the check made of `draft`, with the evidence in which its words are the mark.
+
+    That is where they are one of the choices, letter by letter, and stand alone; else the quote answers.
+    """
+    text, marker = passages[evidence.n - 1].text, f" [{evidence.n}]"
+    for each in evidence.choices:
+        if draft == named(text, each) + marker == checked.text and _stands(
+            each, question, passages, evidence
+        ):
+            return checked, replace(evidence, mark=each.span)
+    return instead(checked, passages, evidence), evidence
+
+
+def _stands(choice: Choice, question: str, passages: Sequence[Passage], evidence: Evidence) -> bool:
+    """Tell whether the words of a choice say alone what the quote says where they stand.
+
+    They have to be in the quote, and in prose: a cell says nothing without its row. Where the reader marks
+    nothing (DOUBT in retrieve/cross.py) it does not know whether there is an answer at all.
+    """
+    start, end = choice.span
+    if evidence.mark is None or CELL in evidence.quote or choice.sure < SURE:
+        return False
+    if not (evidence.start <= start and end <= evidence.end):
+        return False
+    if is_half(passages[evidence.n - 1].text, choice.span):
+        return False
+    return not counts_another(question, evidence.quote, (start - evidence.start, end - evidence.start))
