@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from appliance.vault.access.cost import calibrate
 from appliance.vault.access.keyfile import Cipher
 
 Reply = Any
+Replies = Generator[Any, None, Reply]
+"""The events of a call as they happen, and its result."""
 _TELL_S = 0.1
 
 
@@ -35,26 +37,22 @@ class Session:
 
     # Opening
 
-    def init(self, _: threading.Event, *, vault: str, secret: Secret, cipher: Cipher) -> Iterator[Reply]:
+    def init(self, _: threading.Event, *, vault: str, secret: Secret, cipher: Cipher) -> Reply:
         """Make a vault, as dear to open as suits this machine, and open it."""
         self.close()
         self._open = Assistant.create(
             self._config, vault, secret, self._engines, cipher=cipher, kdf=calibrate()
         )
         self._name = vault
-        yield None
 
-    def unlock(
-        self, stop: threading.Event, *, vault: str, secret: Secret, accept_weaker: bool
-    ) -> Iterator[Reply]:
+    def unlock(self, stop: threading.Event, *, vault: str, secret: Secret, accept_weaker: bool) -> Reply:
         """Open a vault."""
         self.close()
         self._engines.accept_weaker = accept_weaker
         self._open = Assistant.unlock(self._config, vault, secret, self._engines, stop=stop)
         self._name = vault
-        yield None
 
-    def repair(self, stop: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
+    def repair(self, stop: threading.Event, *, vault: str, secret: Secret) -> Reply:
         """Accept a vault that was put back as it is, and leave it open; tell whether that was needed."""
         self.close()
         again = secret.copy()
@@ -67,106 +65,104 @@ class Session:
         finally:
             again.wipe()
         self._name = vault
-        yield needed
+        return needed
 
     # Asking, and what is stored
 
     def ask(
         self, stop: threading.Event, *, question: str, passages: int, generate: bool, level: Level | None
-    ) -> Iterator[Reply]:
+    ) -> Replies:
         """Answer one question, at the configured level of refusal where it names none."""
         level = level or self._config.refusal
         yield from self._vault.ask(question, stop=stop, passages=passages, generate=generate, level=level)
-        yield None
 
-    def add(self, stop: threading.Event, *, paths: tuple[str, ...]) -> Iterator[Reply]:
+    def add(self, stop: threading.Event, *, paths: tuple[str, ...]) -> Replies:
         """Store documents."""
         yield from self._vault.add([Path(path) for path in paths], stop=stop)
-        yield None
 
-    def documents(self, _: threading.Event) -> Iterator[Reply]:
+    def documents(self, _: threading.Event) -> Reply:
         """List the documents."""
-        yield self._vault.documents()
+        return self._vault.documents()
 
-    def pages(self, _: threading.Event, *, document_id: int) -> Iterator[Reply]:
+    def pages(self, _: threading.Event, *, document_id: int) -> Reply:
         """Give a document's text."""
-        yield self._vault.pages(document_id)
+        return self._vault.pages(document_id)
 
-    def remove(self, _: threading.Event, *, document_id: int) -> Iterator[Reply]:
+    def remove(self, _: threading.Event, *, document_id: int) -> Reply:
         """Erase a document."""
         self._vault.remove(document_id)
-        yield None
 
-    def verify(self, stop: threading.Event, *, full: bool) -> Iterator[Reply]:
+    def verify(self, stop: threading.Event, *, full: bool) -> Replies:
         """Check the store and the log."""
-        yield from _told(lambda tell: self._vault.verify(full=full, stop=stop, tell=tell))
+        return (yield from _told(lambda tell: self._vault.verify(full=full, stop=stop, tell=tell)))
 
     # Keys, while the vault may be locked
 
-    def slots(self, _: threading.Event, *, vault: str, backup: str = "") -> Iterator[Reply]:
+    def slots(self, _: threading.Event, *, vault: str, backup: str = "") -> Reply:
         """List the ways to open a vault, or a backup."""
-        yield custody.slots(Path(backup) if backup else self._folder(vault))
+        return custody.slots(Path(backup) if backup else self._folder(vault))
 
-    def refused(self, stop: threading.Event, *, vault: str) -> Iterator[Reply]:
+    def refused(self, stop: threading.Event, *, vault: str) -> Reply:
         """Record that a device refused to answer for a vault."""
         custody.refused(self._folder(vault), stop=stop)
-        yield None
 
     def add_slot(
         self, stop: threading.Event, *, vault: str, secret: Secret, new: Secret | None, officer: str
-    ) -> Iterator[Reply]:
+    ) -> Reply:
         """Let another secret, or an officer, open the vault too."""
         public = review.read_small(Path(officer)) if new is None else b""
-        yield custody.add_slot(self._folder(vault), secret, public if new is None else new, stop=stop)
+        return custody.add_slot(self._folder(vault), secret, public if new is None else new, stop=stop)
 
-    def remove_slot(
-        self, stop: threading.Event, *, vault: str, secret: Secret, number: int
-    ) -> Iterator[Reply]:
+    def remove_slot(self, stop: threading.Event, *, vault: str, secret: Secret, number: int) -> Reply:
         """Let a slot's secret open the vault no more."""
         custody.remove_slot(self._folder(vault), secret, number, stop=stop)
-        yield None
 
-    def calibrate(self, stop: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
+    def calibrate(self, stop: threading.Event, *, vault: str, secret: Secret) -> Reply:
         """Make a slot as dear to open as suits this machine."""
         kdf = custody.recalibrate(self._folder(vault), secret, stop=stop)
-        yield (kdf.memory, kdf.passes, kdf.lanes)
+        return (kdf.memory, kdf.passes, kdf.lanes)
 
-    def export_key(self, stop: threading.Event, *, vault: str, secret: Secret) -> Iterator[Reply]:
+    def export_key(self, stop: threading.Event, *, vault: str, secret: Secret) -> Reply:
         """Give the page key for the stock tool."""
-        yield custody.export_key(self._folder(vault), secret, stop=stop)
+        return custody.export_key(self._folder(vault), secret, stop=stop)
 
-    def rotate(
-        self, stop: threading.Event, *, vault: str, secret: Secret, cipher: Cipher | None
-    ) -> Iterator[Reply]:
+    def rotate(self, stop: threading.Event, *, vault: str, secret: Secret, cipher: Cipher | None) -> Replies:
         """Put a vault under a new data key."""
         self.close()
         folder = self._folder(vault)
-        yield from _told(lambda tell: custody.rotate(folder, secret, cipher=cipher, tell=tell, stop=stop))
+        return (
+            yield from _told(lambda tell: custody.rotate(folder, secret, cipher=cipher, tell=tell, stop=stop))
+        )
 
-    def backup(self, stop: threading.Event, *, vault: str, secret: Secret, target: str) -> Iterator[Reply]:
+    def backup(self, stop: threading.Event, *, vault: str, secret: Secret, target: str) -> Replies:
         """Write a backup to a new folder."""
         folder = self._folder(vault)
-        yield from _told(lambda tell: custody.backup(folder, secret, Path(target), tell=tell, stop=stop))
+        return (
+            yield from _told(lambda tell: custody.backup(folder, secret, Path(target), tell=tell, stop=stop))
+        )
 
-    def restore(self, stop: threading.Event, *, vault: str, secret: Secret, source: str) -> Iterator[Reply]:
+    def restore(self, stop: threading.Event, *, vault: str, secret: Secret, source: str) -> Replies:
         """Make a vault from a backup."""
         folder, again = self._folder(vault), secret.copy()
         try:
-            yield from _told(lambda tell: custody.restore(Path(source), secret, folder, tell=tell, stop=stop))
+            done = yield from _told(
+                lambda tell: custody.restore(Path(source), secret, folder, tell=tell, stop=stop)
+            )
             # Once, so that the log goes on where the backup's ended, and says why.
             whole = threading.Event()  # it is there, so a stop comes too late
             Assistant.unlock(self._config, vault, again, self._engines, stop=whole, restored=True).close()
+            return done
         finally:
             again.wipe()
 
-    def make_officer(self, _: threading.Event, *, private: str, public: str) -> Iterator[Reply]:
+    def make_officer(self, _: threading.Event, *, private: str, public: str) -> Reply:
         """Make an officer's key pair; return the fingerprint."""
-        yield custody.make_officer(Path(private), Path(public))
+        return custody.make_officer(Path(private), Path(public))
 
-    def destroy(self, _: threading.Event, *, vault: str) -> Iterator[Reply]:
+    def destroy(self, _: threading.Event, *, vault: str) -> Reply:
         """Destroy a vault's keys."""
         self.close()
-        yield custody.destroy(self._folder(vault))
+        return custody.destroy(self._folder(vault))
 
     # The audit log, while the vault may be locked. `log` is the path of a copy, "" for the vault's own.
 
@@ -179,11 +175,11 @@ class Session:
         checkpoints: tuple[str, ...],
         credential: str,
         words: Secret | None = None,
-    ) -> Iterator[Reply]:
+    ) -> Reply:
         """Check a log, as deep as a reviewer's credential allows."""
         who = review.load_credential(Path(credential), words) if credential else None
         points = [Path(point) for point in checkpoints]
-        yield review.verify(self._log(vault, log), checkpoints=points, who=who)
+        return review.verify(self._log(vault, log), checkpoints=points, who=who)
 
     def audit_show(
         self,
@@ -194,48 +190,47 @@ class Session:
         last: int,
         credential: str,
         words: Secret | None = None,
-    ) -> Iterator[Reply]:
+    ) -> Reply:
         """Read the last entries, with their content where it was sealed to the credential."""
         who = review.load_credential(Path(credential), words) if credential else None
-        yield review.show(self._log(vault, log), last=last, who=who)
+        return review.show(self._log(vault, log), last=last, who=who)
 
-    def audit_checkpoint(self, _: threading.Event, *, vault: str, target: str) -> Iterator[Reply]:
+    def audit_checkpoint(self, _: threading.Event, *, vault: str, target: str) -> Reply:
         """Write a signed checkpoint to a file or a medium."""
-        yield str(review.checkpoint(self._folder(vault), Path(target)))
+        return str(review.checkpoint(self._folder(vault), Path(target)))
 
-    def audit_export(self, _: threading.Event, *, vault: str, target: str) -> Iterator[Reply]:
+    def audit_export(self, _: threading.Event, *, vault: str, target: str) -> Reply:
         """Copy the log to a file."""
         review.export(self._folder(vault), Path(target))
-        yield None
 
     def make_credential(
         self, _: threading.Event, *, private: str, public: str, words: Secret | None = None
-    ) -> Iterator[Reply]:
+    ) -> Reply:
         """Make a reviewer's credential; return the fingerprint."""
-        yield review.make_credential(Path(private), Path(public), words)
+        return review.make_credential(Path(private), Path(public), words)
 
-    def add_reviewer(self, _: threading.Event, *, public: str) -> Iterator[Reply]:
+    def add_reviewer(self, _: threading.Event, *, public: str) -> Reply:
         """Bring a reviewer in; return the fingerprint of the key."""
         key = review.load_public(Path(public))
         self._vault.add_reviewer(key)
-        yield key.fingerprint
+        return key.fingerprint
 
-    def caught_up(self, _: threading.Event, *, echo: str) -> Iterator[Reply]:
+    def caught_up(self, _: threading.Event, *, echo: str) -> Reply:
         """Give `echo` back: whatever was asked before is answered."""
-        yield echo
+        return echo
 
     # This machine
 
-    def models(self, _: threading.Event) -> Iterator[Reply]:
+    def models(self, _: threading.Event) -> Reply:
         """Check the installed models."""
-        yield models_report(self._config)
+        return models_report(self._config)
 
-    def doctor(self, _: threading.Event, *, vault: str) -> Iterator[Reply]:
+    def doctor(self, _: threading.Event, *, vault: str) -> Reply:
         """Report the posture, and the vault's as far as it can be seen without opening it."""
         folder = self._folder(vault or self._name)
         packages = supply.check(supply.verify_installed(supply.load()))
         found = (posture_report(self._config), review.vault_report(folder), models_report(self._config))
-        yield Report((*(check for report in found for check in report.checks), packages))
+        return Report((*(check for report in found for check in report.checks), packages))
 
     @property
     def _vault(self) -> Assistant:
@@ -256,13 +251,13 @@ class Session:
             self._open = None
 
 
-CALLS: dict[str, Callable[..., Iterator[Reply]]] = {
+CALLS: dict[str, Callable[..., Reply | Replies]] = {
     name: call for name, call in vars(Session).items() if not name.startswith("_") and name != "close"
 }
 
 
-def _told(run: Callable[[Callable[[Checking], None]], Any]) -> Iterator[Reply]:
-    """Run a long call in a thread of its own; yield how far it is, ten times a second, and its result."""
+def _told(run: Callable[[Callable[[Checking], None]], Any]) -> Replies:
+    """Run a long call in a thread of its own; yield how far it is, ten times a second; return its result."""
     told: queue.SimpleQueue[Checking | None] = queue.SimpleQueue()
     last = float("-inf")
     with ThreadPoolExecutor(1) as pool:
@@ -272,4 +267,4 @@ def _told(run: Callable[[Callable[[Checking], None]], Any]) -> Iterator[Reply]:
             if time.monotonic() - last >= _TELL_S:
                 last = time.monotonic()
                 yield progress
-        yield result.result()
+        return result.result()

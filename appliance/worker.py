@@ -12,14 +12,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 from appliance import config, sandbox, wire
 from appliance.errors import ApplianceError, unexpected
 from appliance.secret import Secret, wipe
-from appliance.session import CALLS, Session
+from appliance.session import CALLS, Replies, Session
 
 Call = tuple[dict[str, Any], threading.Event]
 FAREWELL_S = 1.5
@@ -61,14 +61,11 @@ class Desk:
 
 
 def answer(session: Session, message: dict[str, Any], stop: threading.Event) -> Iterator[dict[str, Any]]:
-    """Run one call; its last reply is the result, those before are events."""
+    """Run one call; yield its events, each as it happens, and its result."""
     arguments = message["arguments"]
     try:
         replies = CALLS[message["call"]](session, stop, **arguments)
-        result = next(replies)
-        for reply in replies:
-            yield {"event": result}
-            result = reply
+        result = (yield from _events(replies)) if isinstance(replies, Generator) else replies
         yield {"result": result}
     except ApplianceError as error:
         yield {"error": {"name": type(error).__name__, "message": error.message, "hint": error.hint}}
@@ -78,6 +75,16 @@ def answer(session: Session, message: dict[str, Any], stop: threading.Event) -> 
         for argument in arguments.values():
             if isinstance(argument, Secret):
                 argument.wipe()
+
+
+def _events(replies: Replies) -> Generator[dict[str, Any], None, Any]:
+    """Yield events and return the result. None waits for the next: the quote is there before a word is."""
+    while True:
+        try:
+            event = next(replies)
+        except StopIteration as end:
+            return end.value
+        yield {"event": event}
 
 
 def _secret(frame: dict[str, Any] | bytearray) -> Secret:

@@ -20,6 +20,8 @@ from appliance.client import Client, _drain
 from appliance.config import Config
 from appliance.errors import ApplianceError, UsageError, VaultMissing
 from appliance.secret import Secret
+from appliance.session import CALLS, Replies
+from appliance.worker import answer
 
 
 @pytest.fixture
@@ -107,6 +109,25 @@ def test_ctrl_c_in_the_middle_of_a_frame_ends_the_talk_without_a_second_error() 
         _drain(ours)
         with pytest.raises(wire.Closed):
             wire.send(ours, {})
+
+
+def test_an_event_is_sent_before_the_next_one_exists_and_the_result_last() -> None:
+    happened = []
+
+    def streaming(_: object, stop: threading.Event) -> Replies:
+        for number in range(2):
+            happened.append(number)
+            yield number
+        happened.append("end")
+        return "result"
+
+    message = {"call": "streaming", "arguments": {}}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(CALLS, "streaming", streaming)
+        sent = answer(None, message, threading.Event())
+        assert (next(sent), happened) == ({"event": 0}, [0])
+        assert (next(sent), happened) == ({"event": 1}, [0, 1])
+        assert list(sent) == [{"result": "result"}]
 
 
 def test_locking_ends_the_process_that_held_the_key(client: Client) -> None:

@@ -172,7 +172,7 @@ def test_a_question_is_judged_at_the_level_it_names_or_else_the_configured_one(s
         replies = list(
             session.ask(threading.Event(), question=QUESTION, passages=6, generate=False, level=level)
         )
-        assert replies[-2].answer.verdict.level == expected
+        assert replies[-1].answer.verdict.level == expected
 
 
 def test_no_reader_is_loaded_where_none_is_to_read(settings, monkeypatch):
