@@ -6,6 +6,7 @@ import collections.abc
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,9 @@ from appliance.brevity import asks_for_more
 from appliance.config import Config
 from appliance.custody import attempt, now
 from appliance.engines import Engines
-from appliance.errors import AuditDamaged, Cancelled, GeneratorDied
+from appliance.errors import AuditDamaged, Cancelled, GeneratorDied, NoRoom
 from appliance.generate.brief import in_words, may_answer
-from appliance.generate.check import Checked, check, quoted, to_the_point
+from appliance.generate.check import Checked, PageOf, check, quoted, to_the_point
 from appliance.generate.llm import Generator
 from appliance.generate.prompt import compose, enough
 from appliance.ingest.parse.nursery import Nursery, parse_file
@@ -36,6 +37,7 @@ from appliance.types import (
     Document,
     DocumentPage,
     Event,
+    Evidence,
     EvidenceFound,
     Level,
     Models,
@@ -51,6 +53,8 @@ from appliance.vault.folder import create_vault, open_vault, unlocked
 from appliance.vault.store import Store, reanchor
 
 UNFINISHED = "not finished: add it again to go on, or remove it"
+_LOOK_S = 0.1
+"""How often a stop is looked for while the generator loads."""
 MAX_TOKENS = 96
 """Two sentences and their citations; what runs on is not an answer."""
 
@@ -209,32 +213,17 @@ class Assistant:
         yield EvidenceFound(evidence)
         if brief and not may_answer(question, found.passages, evidence):
             generator = None  # the quote answers, whatever it would take
-        writer = generator.result() if generator else None
-        checked = quoted(found.passages, evidence)
-        if writer is not None:
-            try:
-                prompt = compose(
-                    question,
-                    found.passages,
-                    evidence,
-                    telling=found.telling,
-                    count=writer.count,
-                    context=writer.context,
-                    brief=writer.brief,
+        writer, checked = None, quoted(found.passages, evidence)
+        try:
+            writer = _loaded(generator, stop) if generator else None
+            if writer is not None:
+                checked, evidence = yield from _written(
+                    writer, question, found, evidence, page_of=retriever.page_of, watch=watch, stop=stop
                 )
-                draft = yield from _drafted(writer, prompt, watch=watch, stop=stop)
-            except GeneratorDied:
-                writer = None  # the quote still answers; the next question starts a new cell
-            else:
-                checked = check(
-                    draft, found.passages, evidence, shown=prompt.shown, page_of=retriever.page_of
-                )
-                if writer.brief:
-                    checked, evidence = in_words(draft, checked, question, found.passages, evidence)
-                    found = replace(found, evidence=evidence)
-                else:
-                    checked = to_the_point(checked, found.passages, evidence)
+        except (GeneratorDied, NoRoom):
+            writer = None  # the quote still answers; the next question starts a new cell
         _raise_if(stop)
+        found = replace(found, evidence=evidence)
         yield Answered(self._answer(question, found, watch.timings(found), checked, writer))
 
     def add(self, paths: Sequence[Path], *, stop: threading.Event) -> Iterator[Event]:
@@ -318,6 +307,49 @@ class Assistant:
         return Models(
             self._engines.encoder().name, reader.name if reader else None, writer.name if writer else None
         )
+
+
+def _loaded(generator: Future[Generator | None], stop: threading.Event) -> Generator | None:
+    """Wait for the generator, or for `stop`.
+
+    Raises:
+        Cancelled: `stop` was set; it goes on loading, for the next question.
+        GeneratorDied: its process did not start.
+    """
+    while wait([generator], _LOOK_S).not_done:
+        _raise_if(stop)
+    return generator.result()
+
+
+def _written(
+    writer: Generator,
+    question: str,
+    found: Retrieval,
+    evidence: Evidence,
+    *,
+    page_of: PageOf,
+    watch: Stopwatch,
+    stop: threading.Event,
+) -> collections.abc.Generator[Event, None, tuple[Checked, Evidence]]:
+    """Yield the draft's pieces; return what the check leaves of it, and the evidence for that.
+
+    Raises:
+        GeneratorDied: its process ended. NoRoom: its context is too small for the prompt.
+    """
+    prompt = compose(
+        question,
+        found.passages,
+        evidence,
+        telling=found.telling,
+        count=writer.count,
+        context=writer.context,
+        brief=writer.brief,
+    )
+    draft = yield from _drafted(writer, prompt, watch=watch, stop=stop)
+    checked = check(draft, found.passages, evidence, shown=prompt.shown, page_of=page_of)
+    if writer.brief:
+        return in_words(draft, checked, question, found.passages, evidence)
+    return to_the_point(checked, found.passages, evidence), evidence
 
 
 def _drafted(

@@ -61,8 +61,11 @@ class Engines:
             return False
 
     def generator(self) -> Future[Generator | None]:
-        """Start loading the generator unless that was done; None where none is configured or installed."""
-        if self._generator is None:
+        """Start loading the generator unless that was done; None where none is configured or installed.
+
+        One that could not be loaded is tried again: the machine may only have been short of memory or time.
+        """
+        if self._generator is None or (self._generator.done() and self._generator.exception()):
             self._generator = self._pool.submit(
                 _load_generator, self._config, accept_weaker=self.accept_weaker
             )

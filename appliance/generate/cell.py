@@ -73,6 +73,7 @@ class CellGenerator:
         Raises:
             ModelMissing: its file is not there.
             ModelMismatch: its file is not the one its card names, or no model that llama.cpp can load.
+            GeneratorDied: the cell did not start.
             SandboxUnavailable: the kernel cannot confine, and nobody accepted less.
         """
         made = cls(found, threads=threads, accept_weaker=accept_weaker)
@@ -212,16 +213,18 @@ class _Cell:
         """Hand the process `order` and the model's descriptor, and wait until it is locked in and ready.
 
         Raises:
-            ModelMismatch: it read the model and could not load it, or did not live through that.
+            ModelMismatch: it read the model and could not load it.
+            GeneratorDied: it did not live through that, or takes too long: the machine may have been short.
         """
         try:
             files = [] if model is None else [model]
             socket.send_fds(self._link, [json.dumps(order).encode("ascii")], files)
-            self.context = _whole(self.hear(_START_SECONDS)["context"], most=_MOST_CONTEXT)
+            said = self.hear(_START_SECONDS)
+            if said.get("failed") == "model":
+                raise ModelMismatch("The generator's file is not a model that llama.cpp can load.")
+            self.context = _whole(said["context"], most=_MOST_CONTEXT)
         except (frames.Gone, ValueError, KeyError, OSError) as error:
-            raise ModelMismatch(
-                "The generator's file is not a model that llama.cpp can load in the memory it may have."
-            ) from error
+            raise GeneratorDied("The process that writes answers did not start.") from error
 
     @property
     def pid(self) -> int:

@@ -34,6 +34,8 @@ PASSAGES = 3  # on a CPU reading is what takes the time: each costs as much as w
 PASSAGE_TOKENS, QUOTED_TOKENS = 600, 350
 ANSWER_TOKENS = 128  # what is left free for the answer
 QUESTION_TOKENS = 200
+HEAD_TOKENS = 80
+"""Of a passage's headings, and of its table's header: those of ordinary documents are shorter."""
 _SENTENCES = 3
 _POINTS = 1
 """Sentences that the reader points to, of a passage that is not quoted; chosen in scripts/LOG.md."""
@@ -76,8 +78,9 @@ def compose(
             wanted, most = _around(text, (evidence.start, evidence.end)), min(room, QUOTED_TOKENS)
         else:
             wanted, most = _matter(text, points[:_POINTS], words), room
-        block = _block(n, passages[n - 1], _cut(text, wanted, most, count))
-        if block and (room > 0 or n == evidence.n):
+        head = _head(passages[n - 1], count)
+        block = _block(n, head, _cut(text, wanted, most - count(head), count))
+        if block and (count(block) <= room or n == evidence.n):
             blocks.append(block)
             shown.append(n)
             room -= count(block)
@@ -105,12 +108,23 @@ def named(text: str, choice: Choice) -> str:
     return " ".join(_BRACKETED.sub(r"(\1)", text[slice(*choice.span)]).split())
 
 
-def _block(n: int, passage: Passage, text: str) -> str:
+def _head(passage: Passage, count: Count) -> str:
+    """Return what stands in front of a passage: its headings, the last of them at least, a table's header.
+
+    Both are the document's: however long they are, the passage and the answer keep their room.
+    """
+    heading = passage.heading
+    while count(heading) > HEAD_TOKENS and " > " in heading:
+        heading = heading.partition(" > ")[2]
+    parts = (_cut_words(part, HEAD_TOKENS, count) for part in (heading, passage.lead))
+    return "\n".join(part for part in parts if part)
+
+
+def _block(n: int, head: str, text: str) -> str:
     """Return a passage as a numbered block; numbers in brackets inside it become (1), or pose as ours."""
     if not text:
         return ""
-    parts = (part for part in (passage.heading, passage.lead, text) if part)
-    return f"[{n}] " + _BRACKETED.sub(r"(\1)", "\n".join(parts))
+    return f"[{n}] " + _BRACKETED.sub(r"(\1)", f"{head}\n{text}" if head else text)
 
 
 def _around(text: str, quote: Span) -> list[list[Span]]:

@@ -249,7 +249,7 @@ def load_anyway(content: bytes, *, size: int | None = None, space: int = 2 << 30
         os.ftruncate(model, size or len(content))
         order: dict[str, object] = {"name": "x", "template": "chatml", "threads": 1, "context": 256}
         made.begin({**order, "address_space": space, "accept_weaker": False}, model)
-    except ModelMismatch:
+    except (ModelMismatch, GeneratorDied):
         return "refused"
     else:
         return "loaded"

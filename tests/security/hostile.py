@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from appliance import models
-from appliance.errors import ModelMismatch
+from appliance.errors import GeneratorDied, ModelMismatch
 from appliance.sandbox import Limits
 from tests import forge
 from tests.fuzz import runner
@@ -131,7 +131,7 @@ def _race(tried: Tried, rounds: int) -> tuple[int, int]:
                                 "another file than the checked one was handed on",
                             )
                             swapped += 1
-                    except ModelMismatch:
+                    except (ModelMismatch, GeneratorDied):
                         refused += 1
                         tried.cases += 1
         finally:

@@ -11,7 +11,7 @@ import pytest
 from appliance import engines, models
 from appliance.assistant import UNFINISHED, Assistant
 from appliance.engines import Engines
-from appliance.errors import Cancelled
+from appliance.errors import Cancelled, GeneratorDied, NoRoom
 from appliance.generate.prompt import REFUSED
 from appliance.journal import Journal
 from appliance.session import Session
@@ -130,6 +130,37 @@ def test_a_brief_model_is_not_loaded_for_what_only_a_sentence_answers(brief, que
     assistant = an_assistant("every 90 days", brief=brief)
     assert list(assistant.ask(question, stop=threading.Event()))
     assert assistant._engines.loaded is loaded
+
+
+@pytest.mark.parametrize("error", [GeneratorDied("gone"), NoRoom("too long")])
+def test_a_generator_that_fails_takes_no_quote_away(monkeypatch, error):
+    def fail(self, prompt, *, max_tokens, stop):
+        raise error
+        yield
+
+    monkeypatch.setattr(FakeGenerator, "stream", fail)
+    answer = answered(GREASE)
+    assert (answer.answer, answer.models.generator) == (f"{GREASE} [{answer.citations[0].n}]", None)
+
+
+def test_nor_does_one_that_did_not_start():
+    assistant = an_assistant(GREASE)
+    failed = Future()
+    failed.set_exception(GeneratorDied("It did not start."))
+    assistant._engines.generator = lambda: failed
+    *_, last = assistant.ask(QUESTION, stop=threading.Event())
+    assert last.answer.answer.startswith(GREASE)
+    assert last.answer.models.generator is None
+
+
+def test_a_stop_is_heard_while_the_generator_loads():
+    assistant, stop = an_assistant(GREASE), threading.Event()
+    assistant._engines.generator = Future  # one that is never done
+    asked = assistant.ask(QUESTION, stop=stop)
+    assert [type(next(asked)), type(next(asked))] == [Retrieved, EvidenceFound]
+    stop.set()
+    with pytest.raises(Cancelled):
+        next(asked)
 
 
 def test_without_a_generator_the_quote_answers():

@@ -84,6 +84,19 @@ def test_nor_can_its_headings():
     assert user.count("[") == 1
 
 
+def test_long_headings_leave_the_answer_its_room():
+    part = " ".join(["word"] * 60)
+    long = " > ".join([*(f"{part} {n}" for n in range(6)), f"Pumps {part * 30}"])
+    passages = tuple(passage(f"Text {n}.", n, heading=long, lead=part * 9) for n in (1, 2, 3))
+    prompt = build(passages, "Text 1.", context=1024)
+    assert count(prompt.user) <= PASSAGE_TOKENS + 50
+    assert prompt.user.startswith("[1] Pumps word")
+    assert "Text 1." in prompt.user
+    assert build((passage("Text.", heading=f"{part} {part} > The pump"),), "Text.").user.startswith(
+        "[1] The pump\nText."
+    )
+
+
 def test_a_table_keeps_its_header():
     assert "pump | head\nP-7 | 42" in build((passage("P-7 | 42", lead="pump | head"),), "P-7 | 42").user
 
