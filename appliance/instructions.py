@@ -24,7 +24,7 @@ _PATTERNS = (
     r"\b(?:all|any|every\w*|previous|prior|above|preceding|earlier|former|following|other|your)\b[^.!?\n]{0,40}"
     r"\b(?:instructions?|prompts?|rules|directions|context|guidelines|learn(?:ed|t)|told|programming)\b",
     # How the answer shall be: an order that names "your response".
-    rf"(?:^|[.!?:;,]\s+|\n\s*|\b(?:please|and|then|also|just|must|should)\s+)(?:{_VERBS})\b[^.!?\n]{{0,160}}"
+    rf"(?:^|[.!?:;,]\s+|\n[^\S\n]*|\b(?:please|and|then|also|just|must|should)\s+)(?:{_VERBS})\b[^.!?\n]{{0,160}}"
     rf"\byour\s+(?:\w+\s+)?{_OUTPUT}\b",
     rf"\b(?:in|into|to|of|throughout|within|from|with)\s+your\s+(?:\w+\s+)?{_OUTPUT}\b",
     # What the assistant shall write into the reader's program.
@@ -43,7 +43,7 @@ _PATTERNS = (
     # The marks of a turn, in the dialects of the common models.
     r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|?>?|"
     r"\[/?INST\]|<</?SYS>>|"
-    r"^\s*#{2,3}\s*(?:system|instruction|assistant)\s*:",
+    r"^[^\S\n]*#{2,3}\s*(?:system|instruction|assistant)\s*:",
     # What the reader shall not learn.
     r"\b(?:do not|don't|never)\s+(?:tell|inform|reveal|mention|disclose)\b[^.!?\n]{0,40}\bthe user\b",
 )
