@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from appliance.errors import ApplianceError, AuditDamaged, Cancelled, VaultBusy
+from appliance.retrieve.sections import chunks
 from appliance.types import (
     Added,
     Answered,
@@ -251,7 +252,9 @@ class Journal:
             raise
 
     def _leaves(self, passages: Sequence[Passage]) -> list[bytes]:
-        return [self._store.leaf(passage.chunk) for passage in passages]
+        """Return the MACs of all chunks that are shown: a quote may run over several."""
+        shown = (chunk for passage in passages for chunk in chunks(self._store, passage))
+        return [self._store.leaf(chunk) for chunk in dict.fromkeys(shown)]
 
 
 _MOST_PATHS: Final = 16

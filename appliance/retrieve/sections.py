@@ -84,16 +84,36 @@ def span(shelf: Shelf, passage: Passage, wanted: Span) -> Passage:
     return replace(passage, text=text, start=start, page=page, lead=lead)
 
 
+def chunks(shelf: Shelf, passage: Passage) -> tuple[int, ...]:
+    """Return the ids of all chunks from which a passage takes text, its own first."""
+    start, end = passage.start, passage.start + len(passage.text)
+    found = [passage.chunk]
+    for onwards in (False, True):
+        for each in _beside(shelf, passage.chunk, onwards=onwards):
+            if not (each.start < end and start < each.start + len(each.text)):
+                break
+            found.append(each.chunk)
+    return tuple(found)
+
+
 def _others(shelf: Shelf, passage: Passage, *, onwards: bool) -> Iterator[Passage]:
     """Yield the chunks of the section on one side of the passage, the nearest first."""
-    chunk = passage
-    while True:
-        beside = shelf.passages([Hit(each, 0.0, ()) for each in shelf.neighbours(chunk.chunk)])
-        found = [each for each in beside if (each.start > chunk.start) == onwards]
-        if not found or not _belongs(passage.heading, found[0].heading, onwards=onwards):
+    for each in _beside(shelf, passage.chunk, onwards=onwards):
+        if not _belongs(passage.heading, each.heading, onwards=onwards):
             return
-        chunk = found[0]
-        yield chunk
+        yield each
+
+
+def _beside(shelf: Shelf, chunk: int, *, onwards: bool) -> Iterator[Passage]:
+    """Yield the chunks of the document on one side of a chunk, the nearest first."""
+    (here,) = shelf.passages([Hit(chunk, 0.0, ())])
+    while True:
+        beside = shelf.passages([Hit(each, 0.0, ()) for each in shelf.neighbours(here.chunk)])
+        found = [each for each in beside if (each.start > here.start) == onwards]
+        if not found:
+            return
+        here = found[0]
+        yield here
 
 
 def _belongs(heading: str, other: str, *, onwards: bool) -> bool:

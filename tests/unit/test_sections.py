@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from appliance.journal import Journal
 from appliance.retrieve import sections
 from appliance.types import Hit
 from tests.unit.test_retriever import PREAMBLE, paged
@@ -40,3 +41,18 @@ def test_it_is_known_whether_the_beginning_is_there():
         sections.section(store, last, (0, 20), before=before, after=0).begins for before in (500, 50_000)
     )
     assert (near, far) == (False, True)
+
+
+def test_all_chunks_that_a_passage_takes_text_from_are_known():
+    store, _ = paged([PREAMBLE * 60])
+    hits = [Hit(chunk, 0.5, ()) for chunk in range(1, store.chunk_count() + 1)]
+    first, second, third, *_ = store.passages(hits)
+    assert sections.chunks(store, second) == (second.chunk,)
+    grown = sections.span(store, second, (first.start + 10, third.start + 10))
+    assert sections.chunks(store, grown) == (second.chunk, first.chunk, third.chunk)
+    log = Journal.__new__(Journal)
+    log._store, store.leaf = store, str
+    assert log._leaves([grown, first]) == [str(each.chunk) for each in (second, first, third)]
+    assert sections.chunks(store, replace(second, start=second.start + 5, text=second.text[5:20])) == (
+        second.chunk,
+    )
