@@ -45,6 +45,7 @@ class Client:
         self._config = config
         self._writable = [config.home / "vaults", *(path.absolute().parent for path in writes)]
         self._calling = threading.Lock()
+        self._sending = threading.Lock()  # of a call and its secrets: no cancel may fall between them
         self._start()
 
     def __enter__(self) -> Self:
@@ -253,7 +254,7 @@ class Client:
 
     def cancel(self) -> None:
         """End the call in flight with Cancelled, within a second or so."""
-        with contextlib.suppress(wire.Closed):
+        with contextlib.suppress(wire.Closed), self._sending:
             wire.send(self._link, {"cancel": True})
 
     def lock(self) -> None:
@@ -300,9 +301,10 @@ class Client:
             link = self._link  # a lock in another thread may put a new one in its place
             finished = False
             try:
-                wire.send(link, {"call": call, "arguments": arguments, "secrets": list(secrets)})
-                for secret in secrets.values():
-                    _send(link, secret)
+                with self._sending:
+                    wire.send(link, {"call": call, "arguments": arguments, "secrets": list(secrets)})
+                    for secret in secrets.values():
+                        _send(link, secret)
                 while not finished:
                     message = _receive(link)
                     finished = "event" not in message

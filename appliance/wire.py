@@ -96,9 +96,13 @@ def receive(link: socket.socket) -> dict[str, Any] | bytearray:
 
 
 def _send(link: socket.socket, kind: Kind, body: bytes | bytearray) -> None:
+    header = _HEADER.pack(kind, len(body))
     try:
-        link.sendall(_HEADER.pack(kind, len(body)))
-        link.sendall(body)
+        # In one call: a frame that another thread sends meanwhile must not fall between the two.
+        sent = link.sendmsg([header, body])
+        if sent < len(header) + len(body):
+            link.sendall(header[sent:])
+            link.sendall(memoryview(body)[max(sent - len(header), 0) :])
     except OSError as error:
         raise Closed from error
 

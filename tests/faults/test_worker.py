@@ -18,7 +18,7 @@ import pytest
 from appliance import wire
 from appliance.client import Client, _drain
 from appliance.config import Config
-from appliance.errors import ApplianceError, UsageError, VaultMissing
+from appliance.errors import ApplianceError, Cancelled, UsageError, VaultMissing
 from appliance.secret import Secret
 from appliance.session import CALLS, Replies
 from appliance.worker import answer
@@ -68,6 +68,26 @@ def test_a_cancel_with_nothing_to_cancel_does_no_harm(client: Client) -> None:
     client.cancel()
     with pytest.raises(UsageError):
         client.documents()
+
+
+def test_a_cancel_from_another_thread_does_not_fall_between_a_call_and_its_secret(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, threads = wire.send_secret, []
+
+    def interrupted(link: socket.socket, secret: bytearray) -> None:
+        threads.append(threading.Thread(target=client.cancel, daemon=True))
+        threads[-1].start()
+        threads[-1].join(0.2)
+        real(link, secret)
+
+    monkeypatch.setattr(wire, "send_secret", interrupted)
+    for _ in range(2):  # and the worker goes on
+        with pytest.raises((VaultMissing, Cancelled)):
+            client.unlock("nowhere", Secret.passphrase(bytearray(b"any passphrase")))
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(("module", "name"), [(wire, "send"), (wire, "receive")])
