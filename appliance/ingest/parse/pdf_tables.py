@@ -106,11 +106,6 @@ def _run(lines: list[Line], start: int) -> int:
     return end
 
 
-def _is_below(line: Line, above: Line, top: float) -> bool:
-    """Tell whether `line` is near enough below a row that begins at `top` and ends with `above`."""
-    return 0 < top - line.low < 12 * line.size and above.low - line.low < 3.2 * line.size
-
-
 def _goes_on(columns: list[_Cell], line: Line, *, above: Line, top: float) -> bool:
     """Tell whether `line` goes on in a cell of the row that begins at `top`: below or beside `above`."""
     cell = cells(line)[0]
