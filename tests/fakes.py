@@ -159,6 +159,7 @@ class FakeClient:
     abstains: bool = False
     searched_for: str | None = None
     mark: tuple[int, int] | None = None
+    chosen: tuple[int, int] | None = None
     files: tuple[FileResult, ...] = (
         FileResult("/media/usb/a.pdf", "ok", 3, 12),
         FileResult("/media/usb/b.pdf", "failed", reason="needs a password"),
@@ -203,6 +204,8 @@ class FakeClient:
                 yield Delta(text)
         self._enter("answer")
         given = fake_answer(question, shown, unsupported=self.unsupported, abstained=self.abstains)
+        if self.chosen is not None:
+            given = replace(given, evidence=replace(fake_evidence(shown[0]), mark=self.chosen))
         yield Answered(replace(given, searched_for=self.searched_for))
 
     def add(self, paths: Sequence[Path]) -> Iterator[Event]:

@@ -92,6 +92,18 @@ async def test_the_words_that_answer_are_marked_inside_the_quote(stage) -> None:
         assert quoted == ["\u00bbThe shut-off head is ", " at 2900 rpm.\u00ab"]
 
 
+async def test_where_the_model_chooses_other_words_than_the_reader_those_are_marked(stage) -> None:
+    start = TEXT.index("42 m at 2900 rpm")
+    rpm = start + len("42 m at ")
+    places = {"mark": (start, start + len("42 m")), "chosen": (rpm, rpm + len("2900 rpm"))}
+    async with stage(FakeClient(**places)) as on:
+        await on.ask()
+        await on.settle()
+        content = on.screen(Ask).passage._body.content
+        marked = [content.plain[s.start : s.end] for s in content.spans if s.style == clean.ANSWER]
+        assert marked == ["2900 rpm"]
+
+
 async def test_an_abstention_is_plain(stage, golden) -> None:
     async with stage(FakeClient(abstains=True)) as on:
         await on.ask()

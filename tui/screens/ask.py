@@ -129,8 +129,16 @@ class Ask(House):
             self.job, self.answer = None, message.answer
             self.passages = self.passages or message.answer.passages
             self._take_citations(message.answer)
+            self._mark(message.answer.evidence)
             self._show_answer(message.answer)
             self.status.show(shape.timings_row(message.answer))
+
+    def _mark(self, evidence: Evidence | None) -> None:
+        """Mark the words that answer, where the model chose others than the reader."""
+        if evidence is not None and evidence.mark not in (None, self.marks.get(evidence.n)):
+            self.marks[evidence.n] = evidence.mark
+            if self.rows.chosen == evidence.n - 1:
+                self._show(evidence.n)
 
     def _show_answer(self, answer: Answer) -> None:
         self.answer_pane.show(answer, unsupported=False)
