@@ -123,7 +123,7 @@ def row_header(passage: Passage, start: int) -> str:
     end = passage.text.find("\n", start)
     if start < 0 or CELL not in passage.text[start : end if end >= 0 else None]:
         return ""
-    found = header_of(passage.text, start)
+    found = header_of(passage.text, start, lead=passage.lead)
     return passage.text[slice(*found)] if found else passage.lead.partition("\n")[0]
 
 

@@ -93,8 +93,10 @@ def flows_on(before: str, after: str, *, width: int) -> bool:
     return not word or word[0].islower() or len(before) + 1 + len(word) + _SLACK > width
 
 
-def header_of(text: str, start: int) -> tuple[int, int] | None:
+def header_of(text: str, start: int, *, lead: str = "") -> tuple[int, int] | None:
     """Return the span of the header of the table whose row begins at `start`; None where none stands there.
+
+    A text with a `lead` begins in the middle of a table, whose header that is: it has no other in it.
 
     Text alone does not say what a header is: the first of a run of rows is taken for one if no cell of it is
     a figure or a code, or if all but the first are codes of one kind, as a comparison of models has them. A
@@ -105,7 +107,7 @@ def header_of(text: str, start: int) -> tuple[int, int] | None:
         first -= len(above) + 1
     end = text.find("\n", first)
     header = text[first:end] if end >= 0 else text[first:]
-    if first >= start or CELL not in header:
+    if first >= start or CELL not in header or (lead and not first):
         return None
     below = text[end + 1 :].partition("\n")[0]
     if not _names_columns(header.split(CELL), below.split(CELL)):
@@ -129,10 +131,10 @@ def _shape(cell: str) -> str:
     return _LETTERS.sub("A", _DIGITS.sub("9", cell))
 
 
-def is_header(text: str, span: tuple[int, int]) -> bool:
+def is_header(text: str, span: tuple[int, int], *, lead: str = "") -> bool:
     """Tell whether the row at `span` is the header of the row on the next line."""
     end = text.find("\n", span[1])
-    return end >= 0 and CELL in text[slice(*span)] and header_of(text, end + 1) == span
+    return end >= 0 and CELL in text[slice(*span)] and header_of(text, end + 1, lead=lead) == span
 
 
 def _trimmed(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -158,9 +158,9 @@ def _is_scrap(text: str, checked: Checked, passages: Sequence[Passage]) -> bool:
 
 
 def _heads(cited: Citation, passages: Sequence[Passage]) -> bool:
-    text = passages[cited.n - 1].text
-    start = text.find(cited.quote)
-    return start >= 0 and is_header(text, (start, start + len(cited.quote)))
+    passage = passages[cited.n - 1]
+    start = passage.text.find(cited.quote)
+    return start >= 0 and is_header(passage.text, (start, start + len(cited.quote)), lead=passage.lead)
 
 
 def _claims(draft: str) -> list[_Claim]:

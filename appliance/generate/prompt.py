@@ -75,9 +75,10 @@ def compose(
     for n in order:
         text, points = passages[n - 1].text, telling[n - 1] if telling else ()
         if n == evidence.n:
-            wanted, most = _around(text, (evidence.start, evidence.end)), min(room, QUOTED_TOKENS)
+            wanted = _around(passages[n - 1], (evidence.start, evidence.end))
+            most = min(room, QUOTED_TOKENS)
         else:
-            wanted, most = _matter(text, points[:_POINTS], words), room
+            wanted, most = _matter(passages[n - 1], points[:_POINTS], words), room
         head = _head(passages[n - 1], count)
         block = _block(n, head, _cut(text, wanted, most - count(head), count))
         if block and (count(block) <= room or n == evidence.n):
@@ -127,38 +128,38 @@ def _block(n: int, head: str, text: str) -> str:
     return f"[{n}] " + _BRACKETED.sub(r"(\1)", f"{head}\n{text}" if head else text)
 
 
-def _around(text: str, quote: Span) -> list[list[Span]]:
+def _around(passage: Passage, quote: Span) -> list[list[Span]]:
     """Return the sentences of the quote, then the others by their distance: an answer's detail follows it."""
-    spans = split(text)
+    spans = split(passage.text)
     touched = _touched(spans, quote)
     if not touched:
         return []
     after, before = spans[touched[-1] + 1 :], spans[: touched[0]][::-1]
     others = [span for pair in zip_longest(after, before) for span in pair if span]
     first, *rest = (spans[at] for at in touched)
-    return [_with_header(text, [first]), *([span] for span in (*rest, *others))]
+    return [_with_header(passage, [first]), *([span] for span in (*rest, *others))]
 
 
-def _matter(text: str, points: Sequence[Span], words: Collection[str]) -> list[list[Span]]:
+def _matter(passage: Passage, points: Sequence[Span], words: Collection[str]) -> list[list[Span]]:
     """Return the sentences to show: that with most of the question's `words`, then those of the `points`.
 
     Where nothing points anywhere, it is the first.
     """
-    spans = split(text)
-    shared = [len(read(text[start:end]).words & set(words)) for start, end in spans]
+    spans = split(passage.text)
+    shared = [len(read(passage.text[start:end]).words & set(words)) for start, end in spans]
     most = max(shared, default=0)
     likeliest = [shared.index(most)] if most or (spans and not points) else []
     at = dict.fromkeys([*likeliest, *(at for point in points for at in _touched(spans, point))])
-    return [_with_header(text, [spans[number]]) for number in at]
+    return [_with_header(passage, [spans[number]]) for number in at]
 
 
 def _touched(spans: Sequence[Span], point: Span) -> list[int]:
     return [at for at, span in enumerate(spans) if span[0] < point[1] and span[1] > point[0]]
 
 
-def _with_header(text: str, spans: list[Span]) -> list[Span]:
+def _with_header(passage: Passage, spans: list[Span]) -> list[Span]:
     """Return the spans with the header of the table that the first is a row of: "12 | 12.8" says nothing."""
-    header = header_of(text, spans[0][0])
+    header = header_of(passage.text, spans[0][0], lead=passage.lead)
     return [header, *spans] if header else spans
 
 

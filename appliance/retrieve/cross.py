@@ -112,7 +112,7 @@ class CrossReader:
         rows = [row(asked, head, text, self._max_tokens) for head, text in zip(heads, texts, strict=True)]
         found = self._session.rows([_inputs(each) for each in rows])
         return [
-            _judged(spans, scores, each, passage.text)
+            _judged(spans, scores, each, passage)
             for (spans, scores), each, passage in zip(found, rows, passages, strict=True)
         ]
 
@@ -138,9 +138,9 @@ def _inputs(each: Row) -> dict[str, Sequence[int]]:
     return {"input_ids": each.ids, "attention_mask": [1] * len(each.ids), "token_type_ids": types}
 
 
-def _judged(spans: Floats, scores: Floats, each: Row, text: str) -> Judged:
+def _judged(spans: Floats, scores: Floats, each: Row, passage: Passage) -> Judged:
     relevance, answerable = (float(score) for score in scores)
-    quotable = sentences(text)
+    quotable = sentences(passage.text, lead=passage.lead)
     return Judged(
         relevance,
         answerable,

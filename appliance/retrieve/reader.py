@@ -184,7 +184,7 @@ class SentenceReader:
 def wordings(question: Question, passage: Passage) -> list[Wording]:
     """Return the sentences of a passage that may be quoted, with what the question's words say for them."""
     found = []
-    for start, end in sentences(passage.text):
+    for start, end in sentences(passage.text, lead=passage.lead):
         terms = question.analyse(_in_context(passage, start, end))
         overlap, named = question.query.covered(terms), _share_named(question.query, terms)
         stated = question.quantity.stated(passage.text[start:end]) if question.quantity else 0.0
@@ -225,7 +225,7 @@ def _bounded(score: float) -> float:
 
 def _in_context(passage: Passage, start: int, end: int) -> str:
     """Return a sentence, or a table's row under its header: "12 | 12.8" says nothing without it."""
-    header = header_of(passage.text, start)
+    header = header_of(passage.text, start, lead=passage.lead)
     text = passage.text[start:end]
     lead = passage.text[slice(*header)] if header else passage.lead if CELL in text else ""
     return f"{lead}\n{text}" if lead else text
@@ -242,14 +242,16 @@ def _holds(terms: Sequence[str], phrase: Sequence[str]) -> bool:
     return any(tuple(terms[at : at + size]) == tuple(phrase) for at in range(len(terms) - size + 1))
 
 
-def sentences(text: str) -> list[Span]:
+def sentences(text: str, *, lead: str = "") -> list[Span]:
     """Return what may be quoted: no header, no fragment, and what ends in a colon with what it announces.
+
+    `lead` is the header of the table in the middle of which the text begins (sentences.header_of).
 
     Nor what speaks to the assistant: an injected instruction must not pass for an answer.
     """
     every = split(text)
     orders = [span for span in every if to_assistant(text[slice(*span)])]
-    spans = [span for span in every if span not in orders and not is_header(text, span)]
+    spans = [span for span in every if span not in orders and not is_header(text, span, lead=lead)]
     ends = {
         one: two[1]
         for one, two in pairwise(spans)

@@ -12,6 +12,7 @@ import pytest
 from appliance import models, ways
 from appliance.ingest.chunk import chunks
 from appliance.quantity import Quantity
+from appliance.render import labelled
 from appliance.retrieve import refusal, words
 from appliance.retrieve.cross import CrossReader
 from appliance.retrieve.reader import Reading, sentences
@@ -662,3 +663,17 @@ def test_a_word_without_a_stem_is_a_slip():
     encoder = FakeEncoder()
     encoder.token_counts = lambda given: [3 if word == "wi" else 5 for word in given]
     assert not Retriever(FakeStore(), encoder)._known("wiing")
+
+
+def test_of_a_long_table_every_row_may_be_quoted_under_the_tables_own_header():
+    trees = "Alder Ash Beech Birch Cedar Cherry Cypress Dogwood Elm Fir Ginkgo Hazel Holly Larch Lime Maple"
+    rows = [f"{tree} valve | hall of the {tree} house | call the {tree} lead first" for tree in trees.split()]
+    text = "\n".join(["Valve | Where it is | What to do", *(row + " and wait for an answer" for row in rows)])
+    store, _ = kept("valves", [Block("table", text, 1)], 1)
+    assert store.chunk_count() > 1
+    quotable = [
+        labelled(passage, passage.text[slice(*span)])
+        for passage in store.passages([Hit(n, 0.0, ()) for n in range(1, store.chunk_count() + 1)])
+        for span in sentences(passage.text, lead=passage.lead)
+    ]
+    assert [row.partition("\n")[0] for row in quotable] == [f"Valve: {tree} valve" for tree in trees.split()]

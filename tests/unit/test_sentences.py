@@ -103,3 +103,13 @@ def test_only_the_first_row_without_figures_is_a_header():
 def test_codes_of_one_kind_name_the_columns_of_a_comparison(first, second, names):
     rows = f"{first}\n{second}"
     assert (header_of(rows, rows.index(second)) == (0, len(first))) is names
+
+
+def test_a_text_that_begins_in_the_middle_of_a_table_has_no_header_of_it_inside():
+    rows = "Pine valve | east manifold | bleed first\nOak valve | laboratory | call the lead first"
+    second = rows.index("Oak")
+    assert header_of(rows, second) == (0, second - 1)
+    assert header_of(rows, second, lead="Valve | Where | What to do") is None
+    assert not is_header(rows, (0, second - 1), lead="Valve | Where | What to do")
+    below = f"{rows}\n\nOf others.\n\nCode | Meaning\nE04 | Hot"
+    assert header_of(below, below.index("E04"), lead="Valve | Where") is not None
