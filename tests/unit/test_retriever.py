@@ -669,7 +669,7 @@ def test_of_a_long_table_every_row_may_be_quoted_under_the_tables_own_header():
     trees = "Alder Ash Beech Birch Cedar Cherry Cypress Dogwood Elm Fir Ginkgo Hazel Holly Larch Lime Maple"
     rows = [f"{tree} valve | hall of the {tree} house | call the {tree} lead first" for tree in trees.split()]
     text = "\n".join(["Valve | Where it is | What to do", *(row + " and wait for an answer" for row in rows)])
-    store, _ = kept("valves", [Block("table", text, 1)], 1)
+    store, _ = kept("valves", [Block("table", text, 1, header_rows=1)], 1)
     assert store.chunk_count() > 1
     quotable = [
         labelled(passage, passage.text[slice(*span)])
