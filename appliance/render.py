@@ -74,7 +74,9 @@ def _nearest(given: Answer, width: int) -> list[str]:
 
 def verdict(found: Verdict) -> str:
     """Return how near the documents came to an answer, and how near they must come."""
-    return f"chance of an answer {found.near:.2f}; {found.level} asks for {found.needed:.2f}"
+    # As many digits as tell the two apart: "0.24; asks for 0.24" would be no reason.
+    digits = next((n for n in (2, 3, 4) if f"{found.near:.{n}f}" != f"{found.needed:.{n}f}"), 2)
+    return f"chance of an answer {found.near:.{digits}f}; {found.level} asks for {found.needed:.{digits}f}"
 
 
 def timings(spent: Timings) -> str:

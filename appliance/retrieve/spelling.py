@@ -20,6 +20,12 @@ _SHORTEST = 5
 _MOST = 3
 """Words mended in one question: each costs some four hundred look-ups."""
 _ENDS, _BETWEEN = ".!?:;", " \t\n\"“”'‘’(["
+_CONTRACTED = re.compile(
+    r"(?:are|could|did|does|had|has|have|must|need|should|was|were|would)nt"
+    r"|(?:what|that|there|where|here)s|(?:you|they)(?:re|ve|ll)",
+    re.IGNORECASE,
+)
+"""Written without their apostrophe: "doesnt" is no slip for a word, and nothing is searched for by it."""
 _WORD = re.compile(r"(?<![\w\"“/.-])[A-Za-z]{5,24}(?![\w\"”/-]|\.\w)")
 
 
@@ -38,7 +44,7 @@ def _slips(question: str, frequency: Frequency, known: Callable[[str], bool]) ->
     words = [
         word
         for word in dict.fromkeys(_WORD.findall(question))
-        if word not in named and not word[1:].isupper()
+        if word not in named and not word[1:].isupper() and not _CONTRACTED.fullmatch(word)
     ]
     held = frequency([word.lower() for word in words])
     return (word for word in words if not held[word.lower()] and not known(word.lower()))

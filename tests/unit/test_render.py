@@ -101,6 +101,14 @@ def test_a_refusal_is_plain_and_shows_the_nearest() -> None:
     assert render.answer(replace(given, passages=()), 80) == "Not in your documents.\n"
 
 
+@pytest.mark.parametrize(
+    ("near", "said"),
+    [(0.254, "0.25; strict asks for 0.60"), (0.598, "0.598; strict asks for 0.600"), (0.6, "0.60; ")],
+)
+def test_a_refusal_shows_as_many_digits_as_tell_the_two_figures_apart(near: float, said: str) -> None:
+    assert said in render.verdict(Verdict("strict", near, 0.6))
+
+
 def test_hostile_words_are_harmless_wherever_they_stand() -> None:
     passage = replace(a_passage(HOSTILE * 3), document=HOSTILE, heading=HOSTILE)
     citation = replace(an_answer().citations[0], document=HOSTILE, heading=HOSTILE)

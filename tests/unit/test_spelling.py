@@ -82,3 +82,11 @@ def test_few_words_are_looked_up():
     )
     assert len(lists) == 1 + 3
     assert len(tried) == 3
+
+
+@pytest.mark.parametrize("word", ["doesnt", "Doesnt", "couldnt", "whats", "theyre"])
+def test_a_contraction_without_its_apostrophe_is_no_slip(word, monkeypatch):
+    monkeypatch.setitem(HELD, "doesns", 3)
+    for near in ("doesns", "couldn", "whate", "theyr"):
+        monkeypatch.setitem(HELD, near, 3)
+    assert asked(f"{word} the valve close") == f"{word} the valve close"
