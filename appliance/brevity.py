@@ -51,6 +51,7 @@ _WAY = (
     rf"{_IT_IS}(?:process|procedure|steps|(?:protocol|method)(?=\s+(?:for|to)\b)){_OF_IT}",
     r"^\W*(?:the\s+)?(?:procedure|steps|instructions)\b",
     r"\b(?:what|which)\s+(?:\w+\s+){0,2}steps\b",
+    rf"^(?!.*\b(?:{_ASKS}|why|how|is|are|do|does)\b).*\b(?:procedure|steps|instructions)\W*$",
     r"\bwhat\s+(?:to\s+do\b|(?:should|must|shall|can|may|do|does)\s+"
     r"(?:I|you|we|one|they|people|someone|users?|members|employees|operators?|(?:the|an?)\s+\w+)\s+"
     r"(?:(?:have|has|need|needs)\s+to\s+)?do\b)",

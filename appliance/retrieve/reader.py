@@ -243,7 +243,10 @@ def _holds(terms: Sequence[str], phrase: Sequence[str]) -> bool:
 
 
 def sentences(text: str, *, lead: str = "") -> list[Span]:
-    """Return what may be quoted: no header, no fragment, and what ends in a colon with what it announces.
+    """Return what may be quoted: no header, no fragment, and a colon or a question with what follows it.
+
+    The question of a list of questions and answers has all the words of the one that is asked, and answers
+    nothing.
 
     `lead` is the header of the table in the middle of which the text begins (sentences.header_of).
 
@@ -255,7 +258,7 @@ def sentences(text: str, *, lead: str = "") -> list[Span]:
     ends = {
         one: two[1]
         for one, two in pairwise(spans)
-        if text[one[1] - 1] == ":"
+        if text[one[1] - 1] in ":?"
         and one[1] - one[0] < _ANNOUNCE
         and not any(one[1] <= order[0] < two[0] for order in orders)  # or it would be quoted with both
     }

@@ -561,6 +561,10 @@ def test_a_heading_that_only_resembles_the_name_or_gives_orders_names_nothing(he
         (["Owner: the mayor", FILL], ["Owner: the mayor", FILL]),
         (["Front 32 PSI", "7", "An end", FILL], ["Front 32 PSI", FILL]),
         (["An end"], ["An end"]),
+        (
+            ["Can the filter be washed?", "It is burnt at 300 degrees.", FILL],
+            ["Can the filter be washed?\n\nIt is burnt at 300 degrees.", "It is burnt at 300 degrees.", FILL],
+        ),
     ],
 )
 def test_a_short_line_is_quotable_where_it_has_a_figure_or_a_label(lines, quotable):
