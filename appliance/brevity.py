@@ -119,8 +119,8 @@ def is_half(text: str, words: tuple[int, int]) -> bool:
     """
     start, end = words
     before, after = text[max(0, start - _NEARBY) : start], text[end : end + _NEARBY]
-    if _ONE_OF.search(before) or _OR_ANOTHER.match(after):
-        return True
+    if _ONE_OF.search(before) or _OR_ANOTHER.match(after) or before[-1:] in {"/", "=", "@", "_"}:
+        return True  # behind such a sign it is a piece of an address or a path
     if not _FIGURE.match(text, start, end):
         return False
     # "5 bar min." is a bound, "15 min." a time: there the unit is not among the words.

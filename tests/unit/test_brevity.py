@@ -121,6 +121,8 @@ def test_one_thing_may_be_named_in_a_word(question):
         ("Only the mayor's deputy may open it.", "the mayor"),
         ("It lasts 5 years / 60,000 miles.", "5 years"),
         ("At 80 km/h.", "80 km"),
+        ("See https://reference.medscape.com/drug/344444.", "344444"),
+        ("Write to chief@station.org.", "station.org"),
     ],
 )
 def test_half_of_what_is_said_is_known(text, words):
