@@ -190,7 +190,8 @@ def slots(folder: Path) -> tuple[SlotInfo, ...]:
 def add_slot(folder: Path, key: DataKey, secret: Secret | bytes, *, kdf: Kdf, clock: Clock) -> int:
     """Let `secret` open the vault too, and return its slot's number; `bytes` are an officer's public key.
 
-    When this returns, both copies are durable with the slot; before, either holds what it held or that.
+    It costs at least what the dearest slot does: who guesses takes the cheapest. When this returns, both
+    copies are durable with the slot; before, either holds what it held or that.
 
     Raises:
         UsageError: nobody could give this secret again, `kdf` is out of bounds, or there is no free slot.
@@ -202,6 +203,7 @@ def add_slot(folder: Path, key: DataKey, secret: Secret | bytes, *, kdf: Kdf, cl
         with copies.changing(folder):
             file = current(folder, key)
             number, now = slot_rules.free_number(file), int(clock().timestamp())
+            kdf = slot_rules.no_cheaper(kdf, file.slots)
             slot = key.slot_for(file, secret, number=number, kdf=kdf, now=now)
             write(folder, key.signed(slot_rules.with_slot(file, slot)))
     finally:
@@ -255,8 +257,8 @@ def renew(
 ) -> tuple[KeyFile, DataKey, tuple[SlotInfo, ...]]:
     """Return a key file with a new data key for the vault of `old`, that key, and the slots left behind.
 
-    The slot that `secret` opens is made anew with its number and kind, and escrow slots are sealed anew to
-    their public keys. The others would need their secrets. `secret` is wiped.
+    The slot that `secret` opens is made anew with its number and kind, no cheaper than it was, and escrow
+    slots are sealed anew to their public keys. The others would need their secrets. `secret` is wiped.
 
     Raises:
         WrongSecret: it opens no slot of `old`.
@@ -265,8 +267,9 @@ def renew(
     try:
         if secret.kind == "escrow key":
             raise UsageError("An escrow key alone cannot hold a vault.", hint="Add a passphrase first.")
-        number = _opened_by(old, secret).number
-        file, key = _new_file(secret, old.vault, number=number, cipher=cipher, kdf=kdf, clock=clock)
+        slot = _opened_by(old, secret)
+        kdf = slot_rules.no_cheaper(kdf, [slot])
+        file, key = _new_file(secret, old.vault, number=slot.number, cipher=cipher, kdf=kdf, clock=clock)
     finally:
         secret.wipe()
     for other in old.slots:

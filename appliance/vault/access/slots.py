@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
@@ -79,6 +80,20 @@ def device_key(file: KeyFile, slot: Device, answer: bytearray) -> bytearray:
     info = b"appliance vault 1 device" + slot.nonce
     HKDF(hashes.SHA256(), KEY_BYTES, salt=file.vault, info=info).derive_into(answer, key)
     return key
+
+
+def no_cheaper(kdf: Kdf, others: Iterable[AnySlot]) -> Kdf:
+    """Return `kdf`, no parameter of it below those of the dearest of `others`.
+
+    What is out of bounds stays so: making the slot refuses it.
+    """
+    found = [slot.kdf for slot in others if isinstance(slot, Slot)]
+    if not found or not keyfile.allowed(kdf):
+        return kdf
+    dearest = max(found, key=lambda cost: cost.memory * cost.passes)
+    return Kdf(
+        max(kdf.memory, dearest.memory), max(kdf.passes, dearest.passes), max(kdf.lanes, dearest.lanes)
+    )
 
 
 def made(
