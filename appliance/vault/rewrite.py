@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from appliance import durable
-from appliance.errors import StoreDamaged
+from appliance.errors import StoreDamaged, UsageError
 from appliance.secret import Secret
 from appliance.types import Rewritten
 from appliance.vault import store
@@ -27,6 +28,7 @@ _SOURCE: Final = "source"
 _TAKEN: Final = (*keys.COPIES, store.FILE, WAL, store.ANCHOR, logfile.LOG)
 """What of a backup is read. Not the audit log's state: whoever found a backup could go on with the log."""
 _SPARE: Final = 4 << 20
+_PIECE: Final = 1 << 20
 
 
 class _Plan(NamedTuple):
@@ -120,13 +122,13 @@ def restore(
         VaultExists: there is something at `folder`.
         VaultMissing: there is no backup at `source`. VaultBusy: it is open as a vault.
         WrongSecret, IntegrityError: as opening does; nothing is left of it.
+        UsageError: something in the backup is no regular file; nothing was written.
         StorageFull: no room for two copies; nothing is left of it.
     """
     plan = _Plan(cipher, kdf, clock, progress)
     with _kept(secret) as again, durable.translated():
         refuse_erased(source)
         with making(folder) as into:
-            durable.require_room(into, 2 * _room(source))
             taken = _taken(source, into / _SOURCE)
             with unlocked(taken, secret, alone=True) as key:
                 file, _, made = _made(taken, key, again, plan, into=into)
@@ -189,18 +191,48 @@ def _need_same(made: Store, digest: str, progress: Progress) -> None:
 
 
 def _taken(source: Path, target: Path) -> Path:
-    """Copy a backup's files to `target`: nothing has to be written beside the backup to open it."""
-    lease = sole(source) if (source / LOCK).exists() else None
-    try:
+    """Copy a backup's files to `target`: nothing has to be written beside the backup to open it.
+
+    The medium may be a stranger's, and no secret was checked yet: a link to a device, or a file that grows,
+    would fill the disk. So all are opened first, through no link, and copied as far as there is room for.
+    """
+    with ExitStack() as undo:
+        if lock := _regular(source / LOCK):
+            lock.close()
+            undo.callback(sole(source).close)
+        files = {name: undo.enter_context(file) for name in _TAKEN if (file := _regular(source / name))}
+        sizes = {name: os.fstat(file.fileno()).st_size for name, file in files.items()}
+        durable.require_room(target.parent, 2 * _enough(sum(sizes.values())))
         target.mkdir(mode=0o700)
-        for name in _TAKEN:
-            if (source / name).exists():
-                shutil.copyfile(source / name, target / name)
-                (target / name).chmod(0o600)
-    finally:
-        if lease is not None:
-            lease.close()
+        for name, file in files.items():
+            _copy(file, target / name, sizes[name])
     return target
+
+
+def _regular(path: Path) -> BinaryIO | None:
+    """Open a file of a backup, None where there is none.
+
+    Raises:
+        UsageError: there is something else in its place.
+    """
+    try:
+        return os.fdopen(durable.open_regular(path, os.O_RDONLY), "rb")
+    except FileNotFoundError:
+        return None
+    except UsageError:
+        raise UsageError(
+            f"{path.name} in the backup is no regular file.",
+            hint="Somebody put it there. Nothing was written; take another copy of the backup.",
+        ) from None
+
+
+def _copy(file: BinaryIO, path: Path, size: int) -> None:
+    """Copy the first `size` bytes of `file` to `path`, or what there is of them."""
+    with path.open("xb") as copy:
+        os.fchmod(copy.fileno(), 0o600)
+        while size > 0 and (piece := file.read(min(size, _PIECE))):
+            copy.write(piece)
+            size -= len(piece)
 
 
 def _copy_log(folder: Path, target: Path) -> None:
@@ -214,7 +246,10 @@ def _copy_log(folder: Path, target: Path) -> None:
 
 def _room(folder: Path) -> int:
     """Return the bytes that a second store may take while it is made."""
-    size = _size(folder / store.FILE) + _size(folder / WAL)
+    return _enough(_size(folder / store.FILE) + _size(folder / WAL))
+
+
+def _enough(size: int) -> int:
     return size + size // 10 + _SPARE
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -12,10 +14,13 @@ from pathlib import Path
 import pytest
 
 from appliance import durable
-from appliance.errors import ApplianceError, UsageError
+from appliance.errors import ApplianceError, StorageFull, UsageError
 from appliance.secret import Secret
 from appliance.vault import rewrite
+from appliance.vault.access import keys
 from appliance.vault.access.keyfile import FLOOR
+from appliance.vault.access.lease import LOCK
+from appliance.vault.audit import logfile
 from appliance.vault.folder import create_vault, open_vault, unlocked
 from appliance.vault.store import ANCHOR, FILE, reanchor
 
@@ -97,6 +102,77 @@ def test_a_backup_cannot_reach_a_vault_through_a_link(vault: Path, tmp_path: Pat
     with pytest.raises(ApplianceError):
         rewrite.restore(stick, words(), tmp_path / "new", clock=clock, kdf=FLOOR)
     assert whole(vault)
+
+
+# A backup on a stranger's medium
+
+
+@pytest.fixture
+def stick(vault: Path, tmp_path: Path) -> Path:
+    (vault / logfile.LOG).write_bytes(b"{}\n")
+    rewrite.backup(vault, words(), tmp_path / "stick", clock=clock, kdf=FLOOR)
+    return tmp_path / "stick"
+
+
+def restored(stick: Path) -> Path:
+    rewrite.restore(stick, words(), stick.with_name("new"), clock=clock, kdf=FLOOR)
+    return stick.with_name("new")
+
+
+STRANGE: dict[str, Callable[[Path], object]] = {
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "nothing": lambda path: path.symlink_to("nowhere"),
+    "a document": lambda path: path.symlink_to(path.parent.with_name("live") / FILE),
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_a_backup_is_read_from_regular_files_alone(strange: str, stick: Path) -> None:
+    """A link to /dev/zero was once copied until the disk was full."""
+    for name in (*keys.COPIES, FILE, f"{FILE}-wal", ANCHOR, logfile.LOG, LOCK):
+        kept = stick.with_name("kept")
+        shutil.copytree(stick, kept)
+        _instead(stick / name, STRANGE[strange])
+        found = {path.name: path.lstat().st_ino for path in stick.iterdir()}
+        with pytest.raises(UsageError, match=f"{name} in the backup is no regular file") as caught:
+            refused(stick)
+        assert "Nothing was written" in caught.value.hint
+        assert {path.name: path.lstat().st_ino for path in stick.iterdir()} == found
+        shutil.rmtree(stick)
+        kept.rename(stick)
+        assert {path.name for path in stick.parent.iterdir()} == {"live", "stick"}
+
+
+def refused(stick: Path) -> None:
+    """Restore it with room for some MiB only, so that it fails soon where it should not have begun."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, hard))
+    try:
+        restored(stick)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", [ANCHOR, logfile.LOG])
+def test_a_backup_that_does_not_fit_is_said_so_before_anything_is_copied(name: str, stick: Path) -> None:
+    disk = os.statvfs(stick)
+    os.truncate(stick / name, disk.f_bavail * disk.f_frsize)
+    with pytest.raises(StorageFull, match=r"needs \d+ MiB"):
+        refused(stick)
+    assert {path.name for path in stick.parent.iterdir()} == {"live", "stick"}
+
+
+def test_a_backup_that_grows_is_copied_no_further_than_there_was_room_for(
+    stick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: object) -> None:
+        with (stick / logfile.LOG).open("ab") as log:
+            log.write(b"more and more")
+
+    monkeypatch.setattr(durable, "require_room", measured)
+    assert (restored(stick) / logfile.LOG).read_bytes() == b"{}\n"
 
 
 def test_an_anchor_that_is_a_folder_is_noticed_and_can_be_repaired(vault: Path) -> None:
