@@ -16,6 +16,9 @@ from appliance.errors import StorageFull, UsageError
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where there is no room."""
+MOST_BLANKED: Final = 4 << 20
+"""How much of a file is overwritten before it goes, a hundred times what one with a key measures: what was
+planted may measure terabytes and take no room, and must not keep the owner out, nor a key from going."""
 
 
 @contextmanager
@@ -87,6 +90,8 @@ def supersede(path: Path, data: bytes) -> None:
 def shred(path: Path) -> None:
     """Overwrite the file at `path` with zeros, in place and durably, then remove it; none there is no error.
 
+    Of a file that is larger than `MOST_BLANKED` only so much is overwritten.
+
     Of what is no regular file, or has another name too, only this name goes: a planted link must not lead to
     somebody's documents. It cannot promise that the disk overwrites in place (flash, copy-on-write,
     snapshots), nor reach copies.
@@ -154,7 +159,7 @@ def _blank(descriptor: int, *, links: int) -> None:
     """Overwrite a file with zeros unless it has more names than it should: those are somebody else's."""
     found = os.fstat(descriptor)
     if found.st_nlink <= links:
-        os.pwrite(descriptor, bytes(found.st_size), 0)
+        os.pwrite(descriptor, bytes(min(found.st_size, MOST_BLANKED)), 0)
         os.fsync(descriptor)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from appliance import durable
 from appliance.errors import UsageError, VaultErased, VaultMissing
-from appliance.vault.access.keys import Clock
+from appliance.vault.access.keys import COPIES, Clock
 from appliance.vault.access.lease import Lease, sole
 
 RECORD: Final = "erased.json"
@@ -21,11 +21,16 @@ _NOT_PROMISED: Final = (
     "Copies and backups made before are not reached: whoever has one and its secret can open it.",
     "A disk that does not overwrite in place (flash, SSD), a file system that copies on write, or a snapshot "
     "may keep the old bytes of the key files; only erasing or destroying the whole medium reaches those.",
+    f"Of a file over {durable.MOST_BLANKED >> 20} MiB only the beginning was overwritten; none holds a key.",
     "The store's pages were removed without being overwritten: without the key they are random bytes.",
     "The audit log stays: anybody reads its times, actions and hashes, the reviewer what was sealed to them.",
 )
 # What holds a key, and what holds pages under one. The log's key goes too: nobody can sign in its name again.
-_SECRET: Final = ("keys*", "anchor*", "audit.key*", ".*.tmp", "next/keys*", "next/anchor*", "next/.*.tmp")
+# In this order: what somebody planted, and cannot be removed, must not keep the key files from going.
+_SECRET: Final = (
+    *COPIES,
+    *("keys*", "anchor*", "audit.key*", ".*.tmp", "next/keys*", "next/anchor*", "next/.*.tmp"),
+)
 _PAGES: Final = ("next/*", "store.db*")
 
 
@@ -102,8 +107,8 @@ def _finish(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _files(folder: Path, patterns: tuple[str, ...]) -> list[str]:
-    found = {path for pattern in patterns for path in folder.glob(pattern)}
-    return sorted(str(path.relative_to(folder)) for path in found if stat.S_ISREG(path.lstat().st_mode))
+    found = dict.fromkeys(path for pattern in patterns for path in sorted(folder.glob(pattern)))
+    return [str(path.relative_to(folder)) for path in found if stat.S_ISREG(path.lstat().st_mode)]
 
 
 def _when(record: dict[str, Any]) -> str:

@@ -55,6 +55,7 @@ PLANTS: dict[str, Callable[[Path], object]] = {
     ),
     "a folder that looks like a leftover": lambda folder: (folder / ".x.00000000.tmp").mkdir(),
     "a pipe that looks like a leftover": lambda folder: os.mkfifo(folder / ".x.00000000.tmp"),
+    "a leftover of 8 TiB that takes no room": lambda folder: _sparse(folder / ".keys.00000000.tmp"),
     "a link for a rewrite": lambda folder: (folder / "next").symlink_to("/tmp"),
     "a folder for the lock": lambda folder: _instead(folder / "open.lock", Path.mkdir),
     "a pipe for the lock": lambda folder: _instead(folder / "open.lock", os.mkfifo),
@@ -62,6 +63,11 @@ PLANTS: dict[str, Callable[[Path], object]] = {
     "a folder for the log": lambda folder: (folder / f"{FILE}-wal").mkdir(),
     "a folder for the log's index": lambda folder: (folder / f"{FILE}-shm").mkdir(),
 }
+
+
+def _sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 8 << 40)
 
 
 def _instead(path: Path, make: Callable[[Path], object]) -> None:

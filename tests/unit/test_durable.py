@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,20 @@ def test_what_is_superseded_or_shredded_is_overwritten_and_not_only_unlinked(tmp
     durable.supersede(path, b"the first")
     assert path.read_bytes() == b"the first"
     durable.shred(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("act", [durable.shred, lambda path: durable.supersede(path, b"new")])
+def test_what_is_larger_than_any_key_file_is_overwritten_only_where_a_key_could_be(
+    tmp_path: Path, act: Callable[[Path], object]
+) -> None:
+    """To overwrite all of a sparse file that somebody planted takes its size in memory, and on the disk."""
+    path = tmp_path / ".keys.00000000.tmp"
+    path.write_bytes(b"the old key")
+    os.truncate(path, 8 << 40)
+    with path.open("rb") as held:
+        act(path)
+        assert held.read(1 << 20) == bytes(1 << 20)
+        assert os.fstat(held.fileno()).st_blocks * 512 < 16 << 20
 
 
 def test_nothing_is_overwritten_before_its_successor_is_on_the_disk(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -65,6 +66,18 @@ def test_every_file_with_a_key_is_overwritten_in_place_before_it_goes(vault):
         assert len(data) == record["overwritten_and_removed"][name] > 0
         assert not any(data)
     assert set(record["removed"]) == {"store.db", "next/store.db"}
+
+
+def test_nothing_that_was_planted_keeps_the_key_files_from_going_first(vault, monkeypatch):
+    for name in (".keys.00000000.tmp", "anchor.a", "audit.key.a", "keys.a"):
+        (vault / name).write_bytes(b"planted")
+    os.truncate(vault / ".keys.00000000.tmp", 8 << 40)
+    gone, shred = [], erasure.durable.shred
+    monkeypatch.setattr(erasure.durable, "shred", lambda path: (gone.append(path.name), shred(path)))
+    erasure.erase(vault, clock=noon)
+    assert gone[:2] == ["keys", "keys.bak"]
+    assert sorted(gone) == sorted({*gone})
+    assert names(vault) == {"erased.json", "audit.log", "open.lock", "write.lock"}
 
 
 def test_the_record_is_honest_and_lasts(vault):
