@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -26,8 +27,16 @@ from appliance.vault.store import Store
 
 WAL: Final = f"{store.FILE}-wal"
 _CRUMB: Final = re.compile(r"\.[a-z.]+\.[0-9a-f]{8}\.tmp")
-NEXT: Final = "next"
-"""Where a rewrite builds the new store and its anchor (FORMAT.md, "Rewriting")."""
+NEXT: Final = ".next"
+"""What the names of store and anchor end with while a rewrite builds them (FORMAT.md, "Rewriting"). They lie
+beside the old ones: before Linux 5.19 Landlock lets nobody rename from one folder into another."""
+_FORMERLY: Final = "next"
+"""The folder in which older versions built them."""
+_LEFT: Final = (
+    _FORMERLY,
+    f"{store.ANCHOR}{NEXT}",
+    *(f"{store.FILE}{NEXT}{end}" for end in ("", "-wal", "-shm", "-journal")),
+)
 
 
 @durable.translated()
@@ -119,37 +128,78 @@ def settle(folder: Path, key: DataKey) -> None:
     The commit was to put the new key file at `keys`. So if the new store is this key's, it goes into its
     place; if the old one is, the rewrite never happened.
     """
-    new = folder / NEXT
-    if new.is_symlink():
-        new.unlink()  # none of ours
-    if not new.is_dir():
+    if not left(folder):
         return
     # The old store is asked first: the bytes that tell are public, and a stub with them could be planted.
-    if _belongs(folder, key):
+    if _belongs(folder / store.FILE, key):
         keys.write(folder, keys.current(folder, key))
-    elif _belongs(new, key):
+    elif _belongs(folder / f"{store.FILE}{NEXT}", key) or _brought(folder, key):
         keys.write(folder, keys.current(folder, key))
-        _install(new, folder)
+        _install(folder)
     else:
         return  # neither: whatever this is, opening says so, and nothing of it is thrown away
-    shutil.rmtree(new)
+    drop(folder)
+
+
+def left(folder: Path) -> list[Path]:
+    """Return what a rewrite of the vault at `folder` left, and what somebody may have put in its place."""
+    return [path for name in _LEFT if os.path.lexists(path := folder / name)]
+
+
+def drop(folder: Path) -> None:
+    """Remove what a rewrite left, durably."""
+    for path in left(folder):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     durable.sync(folder)
 
 
-def _install(new: Path, folder: Path) -> None:
-    """Move anchor and store into their places, the store last: until then this can be done again."""
+def _install(folder: Path) -> None:
+    """Put anchor and store into their places, the store last: until then this can be done again."""
     for name in (WAL, f"{store.FILE}-shm"):
         (folder / name).unlink(missing_ok=True)  # the old store's: the new one must not take it for its own
     for name in (store.ANCHOR, store.FILE):
-        if (new / name).exists():
-            (new / name).rename(folder / name)
+        new = folder / f"{name}{NEXT}"
+        if new.exists():
+            new.rename(folder / name)
             durable.sync(folder)
-            durable.sync(new)
 
 
-def _belongs(folder: Path, key: DataKey) -> bool:
-    """Tell whether the store in `folder` is of this key: its first bytes are the key's page salt."""
-    path = folder / store.FILE
+def _brought(folder: Path, key: DataKey) -> bool:
+    """Bring up what an older version built in a folder of its own; tell whether there is such of this key."""
+    former = folder / _FORMERLY
+    anchor, new = former / store.ANCHOR, former / store.FILE
+    # Whatever a planted link leads to must not be copied: /dev/zero would fill the disk.
+    if any(path.is_symlink() for path in (former, anchor, new)) or not _belongs(new, key):
+        return False
+    for path in (anchor, new):  # the store last, as in `_install`
+        if path.exists():
+            _bring(path, folder / f"{path.name}{NEXT}")
+    return True
+
+
+def _bring(path: Path, target: Path) -> None:
+    """Rename a file durably, or copy it where the kernel lets nobody rename it into another folder."""
+    try:
+        path.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            shutil.copy(path, copy)
+            durable.sync(copy)
+            copy.rename(target)
+        except OSError:
+            copy.unlink(missing_ok=True)
+            raise
+    durable.sync(target.parent)
+
+
+def _belongs(path: Path, key: DataKey) -> bool:
+    """Tell whether the store at `path` is of this key: its first bytes are the key's page salt."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -161,7 +211,7 @@ def _leased(folder: Path) -> Lease:
     lease = Lease(folder)
     try:
         crumbs = [path for path in folder.glob(".*.tmp") if _CRUMB.fullmatch(path.name)]
-        unsettled = os.path.lexists(folder / NEXT)
+        unsettled = left(folder)
         if not (crumbs or unsettled):
             return lease
         alone = lease.alone()

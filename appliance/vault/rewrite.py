@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -20,7 +20,7 @@ from appliance.vault.access.keys import Clock, DataKey
 from appliance.vault.access.lease import LOCK, sole
 from appliance.vault.audit import logfile
 from appliance.vault.erasure import refuse_erased
-from appliance.vault.folder import NEXT, WAL, making, settle, unlocked
+from appliance.vault.folder import NEXT, WAL, drop, left, making, settle, unlocked
 from appliance.vault.seal.checks import Progress, nothing
 from appliance.vault.store import Store
 
@@ -150,34 +150,39 @@ def _kept(secret: Secret) -> Iterator[Secret]:
 
 
 def _made_beside(folder: Path, key: DataKey, again: Secret, plan: _Plan) -> _Made:
-    """Make the new store in the vault's own folder, durable; nothing is left where that fails."""
-    new = folder / NEXT
-    new.mkdir(mode=0o700)
+    """Make the new store beside the old one, durable; nothing is left where that fails."""
+    if left(folder):
+        raise StoreDamaged("There is a new store already, and neither is of this key.")
     try:
-        made = _made(folder, key, again, plan, into=new)
-        for path in (*new.iterdir(), new, folder):
-            durable.sync(path)
+        made = _made(folder, key, again, plan, into=folder, suffix=NEXT)
+        for name in (store.FILE, store.ANCHOR):
+            durable.sync(folder / f"{name}{NEXT}")
+        durable.sync(folder)
     except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
+        with suppress(OSError):
+            drop(folder)
         raise
     return made
 
 
-def _made(folder: Path, key: DataKey, again: Secret, plan: _Plan, *, into: Path) -> _Made:
-    """Write what the vault holds `into` another folder under a new key, sealed anew, and verify it."""
+def _made(folder: Path, key: DataKey, again: Secret, plan: _Plan, *, into: Path, suffix: str = "") -> _Made:
+    """Write what the vault holds `into` a folder under a new key, sealed anew, and verify it.
+
+    The names of the new files end with `suffix`.
+    """
     start = plan.clock()
     durable.require_room(into, _room(folder))
-    old, path = keys.current(folder, key), into / store.FILE
+    old, path = keys.current(folder, key), into / f"{store.FILE}{suffix}"
     cipher = plan.cipher or key.cipher
     file, new, dropped = keys.renew(old, again, cipher=cipher, kdf=plan.kdf, clock=plan.clock)
     expected = _size(folder / store.FILE)
     with closing(store.open_store(folder, key, clock=plan.clock)) as source:
-        digest = source.copy_to(into, new, tick=lambda: plan.progress("copy", _size(path), expected))
+        digest = source.copy_to(path, new, tick=lambda: plan.progress("copy", _size(path), expected))
     plan.progress("seal", 0, 1)
-    store.seal_anew(into, new, clock=plan.clock).close()
-    with closing(store.open_store(into, new, clock=plan.clock)) as made:
+    store.seal_anew(into, new, clock=plan.clock, suffix=suffix).close()
+    with closing(store.open_store(into, new, clock=plan.clock, suffix=suffix)) as made:
         _need_same(made, digest, plan.progress)
-    if (into / WAL).exists():
+    if path.with_name(f"{path.name}-wal").exists():
         raise StoreDamaged("The new store could not be written as one file.")
     seconds = (plan.clock() - start).total_seconds()
     return file, new, Rewritten(dropped, _size(path), seconds, digest)

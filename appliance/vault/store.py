@@ -56,20 +56,20 @@ def create_store(folder: Path, key: DataKey, *, clock: Clock) -> Store:
     return _opened(folder, key, clock, begin=Store.open)
 
 
-def open_store(folder: Path, key: DataKey, *, clock: Clock) -> Store:
-    """Open the store in `folder`.
+def open_store(folder: Path, key: DataKey, *, clock: Clock, suffix: str = "") -> Store:
+    """Open the store in `folder`; a rewrite builds one there whose files' names end with `suffix`.
 
     Raises:
         StoreDamaged: it is missing, not of this key, or damaged.
         RolledBack: it is not in the state that its anchor knows, or parts of it are not.
         UsageError: a newer program wrote it.
     """
-    _check_file(folder, key)
-    return _opened(folder, key, clock, begin=Store.open)
+    _check_file(folder, key, suffix)
+    return _opened(folder, key, clock, suffix, begin=Store.open)
 
 
-def seal_anew(folder: Path, key: DataKey, *, clock: Clock) -> Store:
-    """Open the store in `folder`, whatever its seal says, and seal all that it holds under `key`.
+def seal_anew(folder: Path, key: DataKey, *, clock: Clock, suffix: str = "") -> Store:
+    """Open a store as `open_store` does, whatever its seal says, and seal all that it holds under `key`.
 
     For a store that was just written from one that was verified. Its sequence goes on after what the store
     and the anchor had.
@@ -77,8 +77,8 @@ def seal_anew(folder: Path, key: DataKey, *, clock: Clock) -> Store:
     Raises:
         StoreDamaged: it is missing, not of this key, or damaged.
     """
-    _check_file(folder, key)
-    return _opened(folder, key, clock, begin=Store.seal_anew)
+    _check_file(folder, key, suffix)
+    return _opened(folder, key, clock, suffix, begin=Store.seal_anew)
 
 
 def reanchor(folder: Path, key: DataKey, *, clock: Clock) -> Store:
@@ -96,10 +96,11 @@ def reanchor(folder: Path, key: DataKey, *, clock: Clock) -> Store:
     return _opened(folder, key, clock, begin=Store.reanchor)
 
 
-def _check_file(folder: Path, key: DataKey) -> None:
-    path = folder / FILE
-    for name in (f"{FILE}-wal", f"{FILE}-shm"):
-        durable.set_aside(folder / name)  # a folder in its place would keep the owner out
+def _check_file(folder: Path, key: DataKey, suffix: str = "") -> None:
+    path = folder / f"{FILE}{suffix}"
+    for end in ("-wal", "-shm"):
+        # A folder in its place would keep the owner out.
+        durable.set_aside(path.with_name(f"{path.name}{end}"))
     if not path.is_file():
         raise StoreDamaged(f"The store of the vault {folder.name!r} is missing.")
     with path.open("rb") as file:
@@ -125,15 +126,18 @@ def _complete_last_page(path: Path, lock: Path) -> None:
         os.close(descriptor)
 
 
-def _opened(folder: Path, key: DataKey, clock: Clock, *, begin: Callable[[Store], None]) -> Store:
+def _opened(
+    folder: Path, key: DataKey, clock: Clock, suffix: str = "", *, begin: Callable[[Store], None]
+) -> Store:
+    path, anchor = folder / f"{FILE}{suffix}", folder / f"{ANCHOR}{suffix}"
     page_key, salt, tree_key = key.page_key(), key.page_salt(), key.tree_key()
     try:
-        database = Database(folder / FILE, cipher=key.cipher, key=page_key, salt=salt)
+        database = Database(path, cipher=key.cipher, key=page_key, salt=salt)
         sealer = Sealer(tree_key, key.vault)
     finally:
         wipe(page_key)
         wipe(tree_key)
-    store = Store(folder, database, Sealing(database, sealer, Anchor(folder / ANCHOR, sealer)), clock=clock)
+    store = Store(path, database, Sealing(database, sealer, Anchor(anchor, sealer)), clock=clock)
     try:
         begin(store)
     except BaseException:
@@ -145,10 +149,10 @@ def _opened(folder: Path, key: DataKey, clock: Clock, *, begin: Callable[[Store]
 class Store(Library):
     """Everything one vault holds, to read and to write; one process writes at a time."""
 
-    def __init__(self, folder: Path, database: Database, sealing: Sealing, *, clock: Clock) -> None:
+    def __init__(self, path: Path, database: Database, sealing: Sealing, *, clock: Clock) -> None:
         super().__init__(database, sealing)
         self._sealing = sealing
-        self._folder = folder
+        self._path = path
         self._clock = clock
         self._held = 0
         self._descriptor = -1
@@ -167,7 +171,7 @@ class Store(Library):
             pass
         if self._sealing.undecided():  # a writer was killed, or is at it: then it will settle it
             with contextlib.suppress(VaultBusy), self.writing():
-                self._sealing.settle(self._folder / f"{FILE}-wal")
+                self._sealing.settle(self._path.with_name(f"{self._path.name}-wal"))
 
     def seal_anew(self) -> None:
         """Bring an older store up to date and seal all that it holds, whatever its seal says."""
@@ -195,8 +199,8 @@ class Store(Library):
         if wrong:
             raise StoreDamaged(f"The store does not agree with itself: {', '.join(wrong)}.")
 
-    def copy_to(self, folder: Path, key: DataKey, *, tick: Callable[[], None]) -> str:
-        """Write all that is stored now into `folder` under `key`; return its content digest, verified.
+    def copy_to(self, path: Path, key: DataKey, *, tick: Callable[[], None]) -> str:
+        """Write all that is stored now as the file `path` under `key`; return its content digest, verified.
 
         `seal_anew` has to follow: the copy's seals are still this vault's. `tick` is called now and then.
 
@@ -204,7 +208,7 @@ class Store(Library):
             RolledBack, StoreDamaged: the copy is not what was stored.
             StorageFull: no room.
         """
-        return copying.copy(self._database, self._sealing, folder / FILE, key, tick=tick)
+        return copying.copy(self._database, self._sealing, path, key, tick=tick)
 
     @property
     def vault(self) -> bytes:
@@ -241,7 +245,7 @@ class Store(Library):
             VaultBusy: another process holds it.
         """
         if not self._held:
-            self._descriptor = _locked(self._folder / LOCK)
+            self._descriptor = _locked(self._path.with_name(LOCK))
         self._held += 1
         try:
             yield

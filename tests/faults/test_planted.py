@@ -57,6 +57,9 @@ PLANTS: dict[str, Callable[[Path], object]] = {
     "a pipe that looks like a leftover": lambda folder: os.mkfifo(folder / ".x.00000000.tmp"),
     "a leftover of 8 TiB that takes no room": lambda folder: _sparse(folder / ".keys.00000000.tmp"),
     "a link for a rewrite": lambda folder: (folder / "next").symlink_to("/tmp"),
+    "a link for a new store": lambda folder: (folder / f"{FILE}.next").symlink_to("/dev/zero"),
+    "a folder for a new store": lambda folder: (folder / f"{FILE}.next" / "x").mkdir(parents=True),
+    "a pipe for a new anchor": lambda folder: os.mkfifo(folder / f"{ANCHOR}.next"),
     "a folder for the lock": lambda folder: _instead(folder / "open.lock", Path.mkdir),
     "a pipe for the lock": lambda folder: _instead(folder / "open.lock", os.mkfifo),
     "a folder for the write lock": lambda folder: _instead(folder / "write.lock", Path.mkdir),
@@ -82,9 +85,10 @@ def test_the_owner_gets_in_and_nothing_is_lost(plant: str, vault: Path) -> None:
     assert whole(vault)
 
 
-def test_a_stub_with_the_stores_first_bytes_does_not_take_its_place(vault: Path) -> None:
-    (vault / "next").mkdir()
-    (vault / "next" / FILE).write_bytes((vault / FILE).read_bytes()[:16])
+@pytest.mark.parametrize("name", [f"{FILE}.next", f"next/{FILE}"])
+def test_a_stub_with_the_stores_first_bytes_does_not_take_its_place(name: str, vault: Path) -> None:
+    (vault / name).parent.mkdir(exist_ok=True)
+    (vault / name).write_bytes((vault / FILE).read_bytes()[:16])
     assert whole(vault)
 
 

@@ -56,8 +56,9 @@ def test_no_former_secret_opens_and_opening_says_when(vault):
 def test_every_file_with_a_key_is_overwritten_in_place_before_it_goes(vault):
     (vault / ".keys.0123.tmp").write_bytes((vault / "keys").read_bytes())
     (vault / "next").mkdir()
-    (vault / "next" / "store.db").write_bytes(b"pages")
-    secret = ("keys", "keys.bak", ".keys.0123.tmp", "audit.key", "anchor")
+    for name in ("next/store.db", "store.db.next", "anchor.next"):
+        (vault / name).write_bytes(b"pages")
+    secret = ("keys", "keys.bak", ".keys.0123.tmp", "audit.key", "anchor", "anchor.next")
     held = {name: (vault / name).open("rb") for name in secret}
     record = erasure.erase(vault, clock=noon)
     for name, file in held.items():
@@ -65,7 +66,7 @@ def test_every_file_with_a_key_is_overwritten_in_place_before_it_goes(vault):
             data = file.read()
         assert len(data) == record["overwritten_and_removed"][name] > 0
         assert not any(data)
-    assert set(record["removed"]) == {"store.db", "next/store.db"}
+    assert set(record["removed"]) == {"store.db", "store.db.next", "next/store.db"}
 
 
 def test_nothing_that_was_planted_keeps_the_key_files_from_going_first(vault, monkeypatch):

@@ -1,4 +1,4 @@
-"""New key, same content: rotation, conversion, backup, restore; and what a crash left of one."""
+"""New key, same content: rotation, conversion, backup, restore."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import durable
 from appliance.errors import (
-    Cancelled,
     KeyFileError,
     RolledBack,
     StorageFull,
@@ -167,7 +165,7 @@ def test_no_byte_that_goes_to_the_disk_is_readable_and_no_name_holds_a_key(vault
             page_key = key.page_key()
         everything = b"".join(written)
         assert len(everything) > (vault / "store.db").stat().st_size
-        assert store.FILE in {name.rpartition("/")[2] for name in told_of}
+        assert f"{store.FILE}.next" in {name.rpartition("/")[2] for name in told_of}
         for secret in (CANARY.encode(), CANARY.encode("utf-16-le"), bytes(page_key), page_key.hex().encode()):
             assert secret not in everything
         assert page_key.hex() not in " ".join(told_of)
@@ -229,23 +227,6 @@ def test_a_wrong_secret_changes_nothing_and_both_secrets_are_wiped(vault):
     assert {path.name: path.read_bytes() for path in vault.iterdir()} == before | {"open.lock": b""}
 
 
-def test_what_the_user_stops_leaves_no_trace(vault):
-    before, stages = content(vault), set()
-
-    def stop(stage, *_):
-        stages.add(stage)
-        if len(stages) == 3:
-            raise Cancelled("stopped")
-
-    for act in (rotated, lambda path, **how: backed_up(path, path.with_name("copy"), **how)):
-        stages.clear()
-        with pytest.raises(Cancelled):
-            act(vault, progress=stop)
-    assert names(vault) == FILES
-    assert names(vault.parent) == {"main"}
-    assert content(vault) == before
-
-
 def test_too_little_room_is_said_before_anything_is_written(vault, monkeypatch):
     before = content(vault)
 
@@ -292,71 +273,6 @@ def test_a_copy_of_an_older_moment_is_never_taken_for_the_vault(vault, tmp_path,
     with pytest.raises(RolledBack, match="older"):
         rotated(vault)
     older.close()
-
-
-# What a crash leaves, put there by hand; tests/faults kills at every step.
-
-
-@pytest.fixture
-def halfway(vault, monkeypatch):
-    """A vault whose rewrite was stopped before its commit, as if by a kill, and the new key file."""
-
-    def stopped(_, file):
-        raise SystemExit(file)
-
-    monkeypatch.setattr(keys, "write", stopped)
-    with pytest.raises(SystemExit) as caught:
-        rotated(vault, cipher="aegis")
-    monkeypatch.undo()
-    quick_slots(monkeypatch)
-    assert names(vault) == FILES | {"next"}
-    return vault, caught.value.code
-
-
-def test_a_rewrite_that_was_not_committed_never_happened(halfway):
-    vault, _ = halfway
-    old = (vault / "keys").read_bytes()
-    durable.replace(vault / "keys.bak", b"whatever was there")
-    assert content(vault)
-    assert (vault / "keys").read_bytes() == (vault / "keys.bak").read_bytes() == old
-    assert names(vault) == FILES
-
-
-@pytest.mark.parametrize("also", [(), ("anchor",), ("anchor", "store.db")])
-def test_a_rewrite_that_was_committed_is_finished(halfway, also, old_log):
-    vault, file = halfway
-    keys.write(vault, file)
-    if "store.db" not in also:
-        shutil.copy(
-            old_log, vault / "store.db-wal"
-        )  # of the old store: the new one must not take it for its own
-    for name in also:
-        (vault / "next" / name).rename(vault / name)
-    assert content(vault)
-    assert keys.unlock(vault, passphrase()).cipher == "aegis"
-    assert names(vault) == FILES
-
-
-def test_a_crumb_of_a_key_file_is_shredded_by_the_next_to_open(vault):
-    (vault / ".keys.0123abcd.tmp").write_bytes((vault / "keys").read_bytes())
-    held = (vault / ".keys.0123abcd.tmp").open("rb")
-    first = opened(vault)
-    (vault / ".keys.4567abcd.tmp").write_bytes(b"another process is at it")
-    second = opened(vault)
-    assert names(vault) & {".keys.0123abcd.tmp", ".keys.4567abcd.tmp"} == {".keys.4567abcd.tmp"}
-    with held:
-        assert not any(held.read())
-    first.close()
-    second.close()
-
-
-def test_an_unknown_new_store_is_not_thrown_away(vault):
-    (vault / "store.db").rename(vault / "lost.db")
-    (vault / "next").mkdir()
-    (vault / "next" / "store.db").write_bytes(b"somebody's only copy")
-    with pytest.raises(StoreDamaged):
-        opened(vault)
-    assert (vault / "next" / "store.db").exists()
 
 
 # Backup and restore
