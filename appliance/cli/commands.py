@@ -190,4 +190,10 @@ def _find(stored: Sequence[Document], wanted: str) -> Document:
         raise UsageError(
             f"No document {clean_line(wanted)!r} in the vault.", hint=f"{meant}`appliance list` shows them."
         )
+    if len(found) > 1:
+        ids = (f"{item.id} ({clean_line('; '.join((item.source, *item.lost[:1])))})" for item in found)
+        raise UsageError(
+            f"{clean_line(wanted)!r} is the name of {len(found)} documents.",
+            hint=f"Name one by its id: {' or '.join(ids)}.",
+        )
     return found[0]

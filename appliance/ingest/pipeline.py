@@ -47,13 +47,15 @@ _STEP = 16
 class _Tally:
     """How far the run is: `bytes` of the files that came to their end, `chunks` embedded, `names` taken.
 
-    `total` is the bytes of all: added up once, for a medium may hold a million files.
+    `begun` are the names of unfinished documents, by their source; they are taken too. `total` is the bytes
+    of all: added up once, for a medium may hold a million files.
     """
 
     began: float
     files: tuple[Found, ...]
     total: int
     names: set[str]
+    begun: dict[str, str]
     results: list[FileResult] = field(default_factory=list)
     chunks: int = 0
     bytes: int = 0
@@ -66,7 +68,9 @@ class _Tally:
         return Progress(len(self.results), len(self.files), self.chunks, item.name, eta)
 
     def name(self, item: Found) -> str:
-        """Take a name for `item` that no other document has."""
+        """Take a name for `item` that no other document has; one that was begun keeps its own."""
+        if item.source in self.begun:
+            return self.begun[item.source]
         name = unique(item, self.names.__contains__)
         self.names.add(name)
         return name
@@ -99,8 +103,10 @@ class Ingest:
         """
         documents = self._store.documents()
         files = found(paths)
-        names = {document.name for document in documents}
-        tally = _Tally(self._clock(), files, sum(file.size for file in files), names)
+        unfinished = self._store.unfinished()  # listed and removed by name like any other
+        names = {document.name for document in (*documents, *unfinished)}
+        begun = {document.source: document.name for document in unfinished}
+        tally = _Tally(self._clock(), files, sum(file.size for file in files), names, begun)
         known = frozenset((document.size, document.digest) for document in documents)
         ahead = LookAhead(tally.files, parse=self._parse, known=known, stop=stop)
         with ahead:

@@ -13,11 +13,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from appliance.assistant import UNFINISHED
 from appliance.cli import commands as called
 from appliance.cli import main as cli
 from appliance.cli.arguments import parser
@@ -262,6 +264,21 @@ def test_a_name_that_is_another_documents_id_is_refused() -> None:
     with pytest.raises(UsageError, match="one document and the name of another"):
         called._find(both, "3")
     assert called._find([stored(3, "3")], "3").id == 3
+
+
+def test_a_name_that_two_documents_have_is_a_mistake_and_nothing_is_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    twins = [stored(3, "manual.txt"), stored(5, "b"), replace(stored(7, "manual.txt"), lost=(UNFINISHED,))]
+    removed: list[int] = []
+    client = argparse.Namespace(documents=lambda: twins, remove=removed.append)
+    monkeypatch.setattr(called, "unlocked", lambda *_: contextlib.nullcontext(client))
+    with pytest.raises(UsageError, match=r"'manual\.txt' is the name of 2 documents") as caught:
+        called.remove(parser().parse_args(["remove", "b", "manual.txt"]), Config(home=Path("/none")))
+    assert caught.value.hint == f"Name one by its id: 3 (/manual.txt) or 7 (/manual.txt; {UNFINISHED})."
+    assert removed == []
+    called.remove(parser().parse_args(["remove", "7", "b"]), Config(home=Path("/none")))
+    assert removed == [7, 5]
 
 
 def test_a_file_name_that_is_not_utf8_finds_its_document() -> None:

@@ -58,6 +58,17 @@ def long_text(sentences):
     return "\n\n".join(SENTENCE.format(n=n) * 10 for n in range(sentences))
 
 
+def interrupted(bench, path):
+    """Add `path` and stop behind its first batch."""
+    stop = threading.Event()
+    run = bench.ingest.add([path], stop=stop)
+    while not (isinstance(event := next(run), Progress) and event.chunks_done):
+        pass
+    stop.set()
+    with pytest.raises(Cancelled):
+        list(run)
+
+
 def test_a_folder_ends_with_one_line_for_every_visible_file(tmp_path):
     write(tmp_path / "a.txt", "Alpha is the first.")
     write(tmp_path / "sub" / "b.txt", "LOCKED")
@@ -251,18 +262,26 @@ def test_every_chunk_is_stored_with_its_own_vector(tmp_path):
 def test_stop_keeps_what_is_stored_and_the_next_run_goes_on_there(tmp_path):
     path = write(tmp_path / "a.txt", long_text(400))
     bench = Bench()
-    stop = threading.Event()
-    run = bench.ingest.add([path], stop=stop)
-    while not (isinstance(event := next(run), Progress) and event.chunks_done):
-        pass
-    stop.set()
-    with pytest.raises(Cancelled):
-        list(run)
+    interrupted(bench, path)
     assert bench.store.documents() == ()
     before = sum(bench.encoder.batches)
     bench.add(path)
     (document,) = bench.store.documents()
     assert sum(bench.encoder.batches) - before == document.chunks - BATCH
+
+
+def test_a_name_that_an_unfinished_document_has_is_given_to_no_other(tmp_path):
+    first = write(tmp_path / "one" / "manual.txt", long_text(400))
+    second = write(tmp_path / "two" / "manual.txt", "Beta.")
+    bench = Bench()
+    interrupted(bench, first)
+    bench.add(second)
+    assert [document.name for document in bench.store.unfinished()] == ["manual.txt"]
+    assert [document.name for document in bench.store.documents()] == ["two/manual.txt"]
+    before = sum(bench.encoder.batches)
+    bench.add(first)  # it keeps its name, and so what is stored of it
+    assert sorted(document.name for document in bench.store.documents()) == ["manual.txt", "two/manual.txt"]
+    assert sum(bench.encoder.batches) - before == bench.store.by_source(str(first)).chunks - BATCH
 
 
 def test_stop_does_not_wait_for_a_parser(tmp_path):
