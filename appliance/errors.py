@@ -5,7 +5,8 @@
     │   ├── VaultMissing          2
     │   │   └── VaultErased       2   it was made unreadable on purpose
     │   ├── VaultExists           2
-    │   └── VaultBusy             2   another process holds the vault
+    │   ├── VaultBusy             2   another process holds the vault
+    │   └── EncoderChanged        2   documents were embedded by another model than the one that is set
     ├── StorageFull               1   no room; nothing half-written is kept
     ├── ModelMissing              1   no such model is installed
     ├── GeneratorDied             1   the process that writes answers ended; the quote stands
@@ -78,6 +79,12 @@ class VaultBusy(UsageError):
     """Another process holds the vault open for writing."""
 
     hint = "Close the other window or wait for its work to end; nothing was changed."
+
+
+class EncoderChanged(UsageError):
+    """The configured encoder is not the one that embedded the documents: similarities would mean nothing."""
+
+    hint = "Nothing is lost. Put the former model back into config.toml, or add the documents again."
 
 
 class StorageFull(ApplianceError):

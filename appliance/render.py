@@ -197,7 +197,7 @@ def documents(stored: Sequence[Document]) -> str:
 
 def document_json(item: Document) -> dict[str, Any]:
     """Return one document as `list --json` and `show --json` print it."""
-    known = _fields(item, "id name title source digest size pages chunks lost flags")
+    known = _fields(item, "id name title source digest size pages chunks lost flags model")
     return known | {"added": item.added.isoformat()}
 
 

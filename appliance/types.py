@@ -101,7 +101,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A stored document, as the library lists it. `size` in bytes; `pages` None where it has none."""
+    """A stored document, as the library lists it. `size` in bytes; `pages` None where it has none.
+
+    `model` is the encoder of its vectors.
+    """
 
     id: int
     name: str
@@ -114,6 +117,7 @@ class Document:
     added: datetime
     lost: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

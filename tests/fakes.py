@@ -42,6 +42,7 @@ from appliance.types import (
     Tokens,
     Verdict,
 )
+from tests.stores import ENCODER
 from tests.stores import FakeStore as FakeStore
 
 PASSPHRASE = b"correct horse"
@@ -257,7 +258,7 @@ class FakeClient:
 class FakeEncoder:
     """Words hashed into a vector: texts that share words are near, the same text is always the same."""
 
-    name = "fake-encoder"
+    name = ENCODER
     dimensions = 384
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from appliance.vault.store import Resume
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 DIMENSIONS = 384
-ENCODER = "test-encoder"
+ENCODER = "fake-encoder"
 
 
 def noon() -> datetime:
@@ -111,8 +111,12 @@ class FakeStore:
     def by_source(self, source):
         return next((document for document in self.documents() if document.source == source), None)
 
-    def by_digest(self, digest):
-        return next((document for document in self.documents() if document.digest == digest), None)
+    def by_digest(self, digest, model):
+        own = (seen for seen in self.documents() if (seen.digest, seen.model) == (digest, model))
+        return next(own, None)
+
+    def models(self):
+        return Counter(document.model for document in self.documents())
 
     def text(self, document_id):
         self.document(document_id)
@@ -273,6 +277,7 @@ class FakeStore:
             added=self._added[document_id],
             lost=draft.lost,
             flags=draft.flags,
+            model=self._kept[document_id].model,
         )
 
     def _body(self, chunk):

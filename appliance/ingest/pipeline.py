@@ -107,7 +107,8 @@ class Ingest:
         names = {document.name for document in (*documents, *unfinished)}
         begun = {document.source: document.name for document in unfinished}
         tally = _Tally(self._clock(), files, sum(file.size for file in files), names, begun)
-        known = frozenset((document.size, document.digest) for document in documents)
+        own = (document for document in documents if document.model == self._encoder.name)
+        known = frozenset((document.size, document.digest) for document in own)
         ahead = LookAhead(tally.files, parse=self._parse, known=known, stop=stop)
         with ahead:
             for item in tally.files:
@@ -125,7 +126,7 @@ class Ingest:
             return FileResult(item.source, "failed", reason=item.problem)
         try:
             seen = ahead.next()
-            if seen.parsed is None and self._store.by_digest(seen.digest) is None:
+            if seen.parsed is None and self._stored(seen.digest) is None:
                 seen = ahead.parse(item)  # it was stored when the run began, under a name replaced since
         except (ParseError, OSError) as error:
             return self._failure(item, error)
@@ -140,11 +141,14 @@ class Ingest:
         return FileResult(item.source, "no-text" if isinstance(error, NoText) else "failed", reason=reason)
 
     def _same(self, item: Found, digest: str) -> FileResult | None:
-        """Return the line for a file whose content is stored already, None for any other."""
+        """Return the line for a file whose content is stored already, None for any other.
+
+        What another encoder embedded is not: its vectors are compared with no question's any more.
+        """
         before = self._store.by_source(item.source)
-        if before is not None and before.digest == digest:
+        if before is not None and (before.digest, before.model) == (digest, self._encoder.name):
             return _duplicate(item, before, "unchanged")
-        other = self._store.by_digest(digest)
+        other = self._stored(digest)
         if other is None:
             return None
         if before is None:
@@ -154,6 +158,9 @@ class Ingest:
         return _duplicate(
             item, other, f"Now the same content as {other.name}; its older version was removed."
         )
+
+    def _stored(self, digest: str) -> Document | None:
+        return self._store.by_digest(digest, self._encoder.name)
 
     def _draft(self, item: Found, seen: Seen, tally: _Tally) -> Draft | FileResult:
         parsed = seen.parsed

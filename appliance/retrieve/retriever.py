@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from appliance import ways
 from appliance.brevity import asks_for_a_way, asks_for_several
+from appliance.errors import EncoderChanged
 from appliance.instructions import to_assistant
 from appliance.quantity import asked_for
 from appliance.retrieve import fusion, refusal, sections, spelling, vectors, words
@@ -98,7 +99,11 @@ class Retriever:
         self._reader = reader or SentenceReader(encoder)
 
     def retrieve(self, question: str, *, most: int = PASSAGES, level: Level = "balanced") -> Retrieval:
-        """Return at most `most` passages nearest to `question` and the sentence that answers best."""
+        """Return at most `most` passages nearest to `question` and the sentence that answers best.
+
+        Raises:
+            EncoderChanged: another encoder embedded some of the documents.
+        """
         found = self.search(question, most=max(most, self._reader.depth))
         began = time.perf_counter()
         ranked = self._read(found, most)
@@ -124,8 +129,13 @@ class Retriever:
         return Retrieval(tuple(passages), evidence, verdict, timings, seen, telling, found.question.text)
 
     def search(self, question: str, *, most: int) -> Candidates:
-        """Return at most `most` passages that the searches find, unread."""
+        """Return at most `most` passages that the searches find, unread.
+
+        Raises:
+            EncoderChanged: another encoder embedded some of the documents.
+        """
         began = time.perf_counter()
+        self._check_encoder()
         question = spelling.mended(_cut(question), self._store.document_frequency, self._known)
         vector = self._encoder.encode([question])[0]
         embedded = time.perf_counter()
@@ -138,6 +148,20 @@ class Retriever:
             embed_ms=(embedded - began) * 1000, search_ms=(time.perf_counter() - embedded) * 1000
         )
         return Candidates(asked, passages, seen, timings)
+
+    def _check_encoder(self) -> None:
+        """Refuse to compare the vectors of two models: what is near would be chance, and look sure."""
+        counts, ours = self._store.models(), self._encoder.name
+        others = sorted(counts.keys() - {ours})
+        if not others:
+            return
+        named, every = " and ".join(others), sum(counts.values())
+        raise EncoderChanged(
+            f"{every - counts.get(ours, 0)} of {every} documents were added with the embedding model "
+            f"{named}, and {ours} is set: their vectors cannot be compared.",
+            hint=f'Nothing is lost. Put `embedding = "{others[0]}"` back into config.toml, or add these '
+            "documents again, and remove those whose files are gone.",
+        )
 
     def _known(self, word: str) -> bool:
         """Tell whether the encoder learnt a word as a whole: then it is one, whatever the documents say.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -65,9 +66,14 @@ class Library:
         """Return the ready document from `source`, None where there is none."""
         return next((_document(sealed) for sealed in self._of("ready") if sealed.source == source), None)
 
-    def by_digest(self, digest: str) -> Document | None:
-        """Return the first ready document with the file hash `digest` (hex), None where there is none."""
-        return next((_document(sealed) for sealed in self._of("ready") if sealed.digest == digest), None)
+    def by_digest(self, digest: str, model: str) -> Document | None:
+        """Return the first ready document with the file hash `digest` (hex) and vectors of `model`."""
+        found = (sealed for sealed in self._of("ready") if (sealed.digest, sealed.model) == (digest, model))
+        return next((_document(sealed) for sealed in found), None)
+
+    def models(self) -> Mapping[str, int]:
+        """Return the encoders of the ready documents' vectors, and how many documents each has."""
+        return Counter(sealed.model for sealed in self._of("ready"))
 
     def text(self, document_id: int) -> str:
         """Return a ready document's canonical text.
@@ -388,17 +394,13 @@ def check_vectors(vectors: Matrix, count: int) -> None:
 
 def _document(sealed: Sealed) -> Document:
     return Document(
-        id=sealed.id,
-        name=sealed.name,
-        title=sealed.title,
-        source=sealed.source,
-        digest=sealed.digest,
-        size=sealed.size,
+        *(sealed.id, sealed.name, sealed.title, sealed.source, sealed.digest, sealed.size),
         pages=sealed.page_count or None,
         chunks=sealed.chunks,
         added=datetime.fromisoformat(sealed.added),
         lost=tuple(json.loads(sealed.lost)),
         flags=tuple(json.loads(sealed.flags)),
+        model=sealed.model,
     )
 
 

@@ -30,8 +30,17 @@ def test_a_finished_document_is_listed_with_all_it_was_given(store):
     assert (document.digest, document.size, document.pages, document.chunks) == (draft.digest, 8, 2, 2)
     assert (document.added, document.lost, document.flags) == (NOON, ("page 3",), ("hidden text",))
     assert store.document(document.id) == document
-    assert store.by_source(draft.source) == store.by_digest(draft.digest) == document
+    assert store.by_source(draft.source) == store.by_digest(draft.digest, ENCODER) == document
     assert store.chunk_count() == 2
+
+
+def test_the_encoder_of_a_document_is_known_and_another_s_is_not_the_same(store):
+    draft = a_draft("one")
+    document = added(store, draft)
+    store.begin(a_draft("pending", source="/in/other.txt"), model="another")
+    assert document.model == ENCODER
+    assert store.models() == {ENCODER: 1}
+    assert store.by_digest(draft.digest, "another") is None
 
 
 def test_text_and_pages_come_back_as_they_were(store):
@@ -83,7 +92,7 @@ def test_a_pending_document_is_invisible_everywhere(store):
     begun = store.begin(draft, model=ENCODER)
     store.append(begun.document_id, draft.chunks, vectors)
     assert store.documents() == ()
-    assert store.by_source(draft.source) is store.by_digest(draft.digest) is None
+    assert store.by_source(draft.source) is store.by_digest(draft.digest, ENCODER) is None
     assert store.match([["valve"]], 9) == store.nearest(vectors[0], 9) == []
     assert store.chunk_count() == 0
     with pytest.raises(UsageError):
