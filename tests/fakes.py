@@ -169,6 +169,7 @@ class FakeClient:
     errors: dict[str, Exception] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     secrets: list[bytearray] = field(default_factory=list)
+    weaker: list[bool] = field(default_factory=list)
     in_flight: str | None = None
 
     def _enter(self, call: str) -> None:
@@ -179,8 +180,9 @@ class FakeClient:
         if call in self.errors:
             raise self.errors[call]
 
-    def unlock(self, vault: str, secret: Secret) -> None:
+    def unlock(self, vault: str, secret: Secret, *, accept_weaker: bool = False) -> None:
         self.secrets.append(secret.words)
+        self.weaker.append(accept_weaker)
         self._enter("unlock")
         if bytes(secret.words) != PASSPHRASE:
             raise WrongSecret(f"No slot of {vault} opens.")

@@ -51,13 +51,14 @@ class Appliance(App[int]):
         vault: str,
         unlocked: bool,
         lock_minutes: int,
+        accept_weaker: bool = False,
         clock: Callable[[], float] = awake,
     ) -> None:
         # Said before Textual chooses its NO_COLOR filter: the one for RGB themes paints black on black.
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"  # the sixteen colours of the terminal itself, be it light or dark
         self.animation_level = "none"
-        self.link = Link(self, client, clock=clock)
+        self.link = Link(self, client, clock=clock, accept_weaker=accept_weaker)
         self.vault = vault
         self._unlocked = unlocked
         self._clock = clock
@@ -172,10 +173,23 @@ class Appliance(App[int]):
 
 
 def run(
-    client: Client, *, vault: str, unlocked: bool, lock_minutes: int, clock: Callable[[], float] = awake
+    client: Client,
+    *,
+    vault: str,
+    unlocked: bool,
+    lock_minutes: int,
+    accept_weaker: bool = False,
+    clock: Callable[[], float] = awake,
 ) -> int:
     """Run the terminal UI until the user leaves; return the exit code. The client is closed at the end."""
-    app = Appliance(client, vault=vault, unlocked=unlocked, lock_minutes=lock_minutes, clock=clock)
+    app = Appliance(
+        client,
+        vault=vault,
+        unlocked=unlocked,
+        lock_minutes=lock_minutes,
+        accept_weaker=accept_weaker,
+        clock=clock,
+    )
     try:
         code = app.run(mouse=False)
     finally:

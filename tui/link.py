@@ -43,8 +43,8 @@ PATIENCE_S = 1.5
 class Client(Protocol):
     """What the screens need of the facade. Every call blocks; `cancel` comes from any thread."""
 
-    def unlock(self, vault: str, secret: Secret) -> None:
-        """Open a vault."""
+    def unlock(self, vault: str, secret: Secret, *, accept_weaker: bool) -> None:
+        """Open a vault; `accept_weaker` works where the kernel cannot confine, on record."""
 
     def ask(self, question: str) -> Iterator[Event]:
         """Yield Retrieved, EvidenceFound, Delta..., Answered."""
@@ -78,12 +78,16 @@ class Client(Protocol):
 
 
 class Link:
-    """Runs one call at a time, in the order in which they came; each has a job number."""
+    """Runs one call at a time, in the order in which they came; each has a job number.
 
-    def __init__(self, app: App[int], client: Client, *, clock: Clock) -> None:
+    `accept_weaker` goes with every unlocking: a lock ends the worker, and the next one knows nothing of it.
+    """
+
+    def __init__(self, app: App[int], client: Client, *, clock: Clock, accept_weaker: bool = False) -> None:
         self._app = app
         self._client = client
         self._clock = clock
+        self._accept_weaker = accept_weaker
         self._jobs = count(1)
         self._turn = threading.Lock()
         self._stopped: set[int] = set()
@@ -94,7 +98,7 @@ class Link:
 
         def call(job: int) -> Iterator[Message]:
             try:
-                self._client.unlock(vault, secret)
+                self._client.unlock(vault, secret, accept_weaker=self._accept_weaker)
             finally:
                 secret.wipe()
             yield said.Unlocked(job)

@@ -172,7 +172,13 @@ def tui(options: Options, settings: Config) -> int:
             must_exist(options, settings)
             with given(options, client) as secret:
                 client.unlock(options.vault, secret, accept_weaker=options.accept_weaker)
-        return run(client, vault=options.vault, unlocked=named, lock_minutes=settings.lock_minutes)
+        return run(
+            client,
+            vault=options.vault,
+            unlocked=named,
+            lock_minutes=settings.lock_minutes,
+            accept_weaker=options.accept_weaker,
+        )
 
 
 def _find(stored: Sequence[Document], wanted: str) -> Document:

@@ -95,9 +95,17 @@ def stage() -> Staging:
         unlocked: bool = True,
         size: tuple[int, int] = (80, 24),
         minutes: int = 15,
+        accept_weaker: bool = False,
     ) -> AsyncIterator[Stage]:
         client, clock, messages = client or FakeClient(), FakeClock(), []
-        app = Appliance(client, vault="main", unlocked=unlocked, lock_minutes=minutes, clock=clock)
+        app = Appliance(
+            client,
+            vault="main",
+            unlocked=unlocked,
+            lock_minutes=minutes,
+            accept_weaker=accept_weaker,
+            clock=clock,
+        )
         async with app.run_test(size=size, message_hook=messages.append) as pilot:
             staged = Stage(app, client, clock, pilot, messages)
             await pilot.pause()

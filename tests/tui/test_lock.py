@@ -28,6 +28,19 @@ async def test_the_right_passphrase_opens_and_is_wiped(stage, golden) -> None:
         assert client.secrets == [bytearray(len(PASSPHRASE))]
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_weaker_sandbox_that_was_accepted_stays_so_after_a_lock(stage, accepted: bool) -> None:
+    async with stage(unlocked=False, accept_weaker=accepted) as on:
+        for _ in range(2):
+            await on.type(PASSPHRASE.decode())
+            await on.press("enter")
+            await on.settle()
+            on.screen(Ask)
+            await on.press("ctrl+l")
+            await on.settle()
+        assert on.client.weaker == [accepted, accepted]
+
+
 async def test_the_passphrase_is_never_shown(stage) -> None:
     async with stage(unlocked=False) as on:
         await on.type("\x1bhunter2")

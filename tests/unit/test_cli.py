@@ -303,6 +303,23 @@ def test_a_vault_is_opened_with_one_thing_and_none_is_ignored(first: str) -> Non
             ways(options)
 
 
+def _on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(sys, stream, argparse.Namespace(isatty=lambda: True))
+
+
+@pytest.mark.parametrize("words", [["tui", "--accept-weaker"], ["tui"]])
+def test_the_terminal_ui_is_told_that_a_weaker_sandbox_is_accepted(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(called, "Client", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr("tui.app.run", lambda *_, accept_weaker, **__: told.append(accept_weaker) or 0)
+    _on_a_terminal(monkeypatch)
+    assert called.tui(parser().parse_args(words), Config(home=Path("nowhere"))) == 0
+    assert told == ["--accept-weaker" in words]
+
+
 @pytest.mark.parametrize("option", [*SECRETS, "--passphrase-file"])
 def test_the_terminal_ui_opens_with_what_was_named(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened, shown = [], []
@@ -312,8 +329,7 @@ def test_the_terminal_ui_opens_with_what_was_named(option: str, monkeypatch: pyt
     given = Secret.passphrase(bytearray(b"p"))
     monkeypatch.setattr(called, "given", lambda *_: contextlib.nullcontext(given))
     monkeypatch.setattr("tui.app.run", lambda *_, unlocked, **__: shown.append(unlocked) or 0)
-    for stream in ("stdin", "stdout"):
-        monkeypatch.setattr(sys, stream, argparse.Namespace(isatty=lambda: True))
+    _on_a_terminal(monkeypatch)
     options = parser().parse_args(["tui", "--vault", "v", option, *SECRETS.get(option, ["f"])])
     assert called.tui(options, Config(home=Path("nowhere"))) == 0
     assert (opened, shown) == ([("v", "passphrase")], [True])
