@@ -1,4 +1,4 @@
-"""What is left of a rewrite that was stopped or killed, put there by hand; tests/faults kills at every step."""
+"""What is left of a rewrite that was stopped or killed, put there by hand; faults/ kills at every step."""
 
 from __future__ import annotations
 
