@@ -101,10 +101,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A stored document, as the library lists it. `size` in bytes; `pages` None where it has none.
-
-    `model` is the encoder of its vectors.
-    """
+    """A stored document. `size` in bytes; `pages` None where it has none; `model` is its vectors' encoder."""
 
     id: int
     name: str
@@ -170,9 +167,8 @@ class Evidence:
 
     `n` is the passage's 1-based number, `page` the page on which the quote begins, `near` in [0, 1] how
     near the best passage is to the question. `mark` are the words in the quote that answer, as offsets in
-    the passage's text too; None where no trained reader pointed at them. `choices` are words of the passage
-    that may answer, the reader's best first. `goes_on` warns that what is told goes on behind the quote:
-    steps are missing.
+    the passage's text too; None where no trained reader pointed at them. `choices` may answer, best first.
+    `goes_on` warns that what is told goes on behind the quote: steps are missing.
     """
 
     n: int

@@ -4,8 +4,7 @@
 
 Passages are cut as the appliance cuts them, most of the longer ones to a few sentences about the answer (it
 is cheaper, and the answer stands anywhere in them). Negatives are the passages with most of the question's
-words that hold no answer, of the same document or another, and the passage itself under a question near
-the one that it answers (scripts/twins.py). 5 % of the documents are kept apart as the
+words that hold no answer, of the same document or another. 5 % of the documents are kept apart as the
 development split; training never sees them. The last line is JSON.
 """
 
@@ -18,7 +17,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +30,6 @@ from appliance.sentences import split
 from appliance.types import Block, Parsed
 from scripts.reader_asked import UNKNOWN, Asked
 from scripts.reader_sources import SOURCES
-from scripts.twins import Twins
 
 SEED: Final = 20261123
 MOST_TOKENS: Final = 288
@@ -39,8 +37,6 @@ MOST_QUESTION: Final = 64
 HELD_OUT: Final = 0.05
 NEGATIVES: Final = {"squad": 0.5, "policy": 0.6, "table": 0.0}
 """Negatives a positive; 1 where a source is not named. Another made-up table may have what is asked for."""
-TWINS: Final = {"squad": 0.3, "table": 0.3}
-"""Questions near it a question (scripts/twins.py), .6 where a source is not named; SQuAD has its own."""
 MOST: Final = {"policy": 3000, "fairytale": 2000, "medquad": 1200, "product": 3000}
 """Questions used of a source; all where it is not named."""
 DRAWS: Final = 3
@@ -48,7 +44,7 @@ DRAWS: Final = 3
 CROPPED: Final = 0.6
 TITLED: Final = 0.6
 BARE_QUESTION: Final = 0.5
-TERSE: Final = 0.15
+TERSE: Final = 0.06
 MISTYPED: Final = 0.06
 _HARDEST: Final = 6
 _WORD: Final = re.compile(r"\w+")
@@ -122,18 +118,13 @@ def examples(asked: Sequence[Asked], rng: np.random.Generator) -> Iterator[Examp
         for start, end in cut[each.text]
     ]
     index = Index([text for _, _, text in pool])
-    twins = Twins(asked)
     for each in asked:
         span = _holding(each, cut[each.text])
         if span is None:
             continue
         start, end = cropped(each, span, rng)
         inner = (each.span[0] - start, each.span[1] - start) if each.span else None
-        text = each.text[start:end]
-        yield _example(each, each.title, text, inner, (each.relevant, each.answerable), rng)
-        wanted = each.answerable == 1 and inner and rng.random() < TWINS.get(each.source, 0.6)
-        if wanted and (near := twins.twin(each, rng)):
-            yield _example(replace(each, question=near), each.title, text, None, (UNKNOWN, 0), rng)
+        yield _example(each, each.title, each.text[start:end], inner, (each.relevant, each.answerable), rng)
         if each.relevant == 1 and rng.random() < NEGATIVES.get(each.source, 1.0):
             yield from _negative(each, pool, index, rng)
 
