@@ -72,9 +72,9 @@ def chunks(parsed: Parsed, *, shape: Shape = DEFAULT) -> tuple[str, tuple[int, .
     """Return the canonical text, the offset at which each page begins, and the chunks in order.
 
     The text is the blocks with a blank line between them. Every character outside headings and white space
-    lies in a chunk. No chunk crosses a heading that starts another path (short neighbours are joined under
-    the path they share, and then show their headings), cuts a sentence or a table row that fits the limit,
-    or runs over the end of a page except to finish a sentence.
+    lies in a chunk, and so does a heading that is too long for a path. No chunk crosses a heading that starts
+    another path (short neighbours are joined under the path they share, and then show their headings), cuts
+    a sentence or a table row that fits the limit, or runs over the end of a page except to finish a sentence.
     """
     blocks = _sound(parsed)
     starts = [0, *itertools.accumulate(len(block.text) + len(_GAP) for block in blocks)]
@@ -121,10 +121,13 @@ def _runs(text: str, blocks: Sequence[Block], starts: Sequence[int], shape: Shap
         yield from _by_page(path, heading, units)
         units, heading = [], _Unit(start, start + len(block.text), block.page)
         path = [entry for entry in path if entry[0] < block.level]
-        if _is_bare(block, blocks[index + 1 : index + 2]):
+        name, bare = " ".join(block.text.split()), _is_bare(block, blocks[index + 1 : index + 2])
+        if not bare:
+            path.append((block.level, name[:_HEADING_MOST]))
+        if len(name) > _HEADING_MOST:  # no path holds all of it
+            units += _units(block, start, shape)
+        elif bare:
             units.append(heading)
-        else:
-            path.append((block.level, " ".join(block.text.split())[:_HEADING_MOST]))
     yield from _by_page(path, heading, units)
 
 

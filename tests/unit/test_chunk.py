@@ -66,6 +66,23 @@ def test_a_heading_with_nothing_under_it_is_still_found():
     assert any("555-0100" in chunk.text for chunk in found)
 
 
+def test_what_of_a_long_heading_no_path_holds_is_text_of_a_chunk():
+    long = f"{'Work on the pump while it is under pressure, ' * 6}needs the permit HX-77."
+    first, second = cut(Block("heading", long, level=1), prose(8), Block("heading", "B", level=2), prose(8))
+    assert "HX-77" not in first.heading
+    assert first.text.startswith(long)
+    assert first.heading == long[:160]
+    assert (second.heading, second.text) == (f"{long[:160]} > B", prose(8).text)
+
+
+def test_a_heading_without_end_is_cut_like_any_text():
+    endless = Block("heading", " ".join([SENTENCE] * 200), level=1)
+    for blocks in ((endless,), (endless, prose(1))):
+        found = cut(*blocks)
+        assert all(len(chunk.text) <= DEFAULT.limit for chunk in found)
+        assert sum(chunk.text.count(SENTENCE) for chunk in found) == 200 + len(blocks) - 1
+
+
 def test_a_sentence_cut_by_the_end_of_a_page_is_finished_and_no_more():
     found = cut(
         Block("paragraph", "Open the valve. Then start the", 1),
