@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 
 import charset_normalizer
 
 from appliance.ingest.parse.blocks import Blocks
+from appliance.ingest.parse.outline import COLUMNS, Outline
 from appliance.sentences import flows_on
 
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"),
           (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # fmt: skip
 _SAMPLE = 200_000
-_BLANK = re.compile(r"\n[ \t\u00a0]*(?:\n[ \t\u00a0]*)+")
+_BLANK = re.compile(r"\n(?:[ \t\u00a0]*\n)+")
 _ITEM = re.compile(r"\s*(?:[-*\u2022\u00b7o]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+\S")
-_NUMBERED = re.compile(
-    r"(?:(?:chapter|section|part|appendix|annex)\s+[\dA-Z]+\b|\d+(?:\.\d+){0,4}\.?\s+)[^.!?]*$", re.I
-)
-_UNDERLINE = re.compile(r"^(.{2,100})\n([=\-~^*#])\2{2,}$")
 _PAGE_LINE = re.compile(r"^[ \t]*[-=*]{2,} *page +(\d{1,5})(?: +of +\d+)? *[-=*]{2,}[ \t]*$", re.I | re.M)
 _PIPE = re.compile(r"\s*\|\s*")
 _RULE = re.compile(r"[\s\-=+|:]*[\-=]{3}[\s\-=+|:]*")
 _COLUMNS = re.compile(r" {2,}|\t+")
 _LEADER = re.compile(r"(\S.*?) ?\.(?: ?\.){3,} *(\S.*)")
 _TYPED_HYPHEN = re.compile(r"[^\W\d_]-$")
-_TABULAR = re.compile(r"\S(?: {3,}|\t)\S")
 
 
 def read(data: bytes, out: Blocks) -> None:
@@ -37,9 +34,16 @@ def read(data: bytes, out: Blocks) -> None:
         out.lose(f"pages after the first {out.bounds.pages:,}")
         del pages[out.bounds.pages :]
     out.pages = len(pages) if len(pages) > 1 else None
-    for number, page in enumerate(pages, 1):
-        for part in _BLANK.split("\n" + page):
-            _add(out, part.strip("\n"), number if out.pages else None)
+    parts = [(number, part) for number, page in enumerate(pages, 1) for part in _parts(page)]
+    outline = Outline([part for _, part in parts], pages=len(pages))
+    for (number, part), (after, following) in itertools.pairwise([*parts, (0, "")]):
+        _add(out, part, number if out.pages else None, outline.heading(_lines(part), following))
+        if number != after:
+            outline.turn()
+
+
+def _parts(page: str) -> Iterator[str]:
+    return (part.strip("\n") for part in _BLANK.split(f"\n{page}\n") if part.strip())
 
 
 def _pages(text: str) -> list[str]:
@@ -81,17 +85,17 @@ def _newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _add(out: Blocks, part: str, page: int | None) -> None:
-    lines = [line.rstrip() for line in part.split("\n") if line.strip()]
-    if not lines:
-        return
-    underlined = _UNDERLINE.match("\n".join(lines[:2]))
-    if underlined is not None and not _TABULAR.search(underlined[1].strip()) and "|" not in underlined[1]:
-        out.add("heading", underlined[1], page=page, level=1 if underlined[2] == "=" else 2)
-        lines = lines[2:]
-    elif len(lines) == 1 and _is_heading(lines[0]):
-        out.add("heading", lines[0], page=page, level=_level(lines[0]))
-        return
+def _lines(part: str) -> list[str]:
+    return [line.rstrip() for line in part.split("\n") if line.strip()]
+
+
+def _add(out: Blocks, part: str, page: int | None, heading: tuple[int, int] | None) -> None:
+    # Prose is set in as often as examples are: the first line's indentation makes no block preformatted.
+    lines = _lines(part.lstrip(" \t\u00a0"))
+    if heading is not None:
+        level, count = heading
+        out.add("heading", lines[0], page=page, level=level)
+        lines = lines[count:]
     _add_lines(out, lines, page)
 
 
@@ -116,7 +120,7 @@ def _with_rows(lines: list[str]) -> list[tuple[bool, str]]:
 def _is_row(line: str) -> bool:
     text = line.strip()
     piped = text.strip("|").count("|") > 0 and " | " in f" {text.strip('|')} "
-    return piped or bool(_RULE.fullmatch(text) or _TABULAR.search(text) or _LEADER.fullmatch(text))
+    return piped or bool(_RULE.fullmatch(text) or COLUMNS.search(text) or _LEADER.fullmatch(text))
 
 
 def _rows(lines: list[str]) -> tuple[list[list[str]], int] | None:
@@ -168,21 +172,6 @@ def _flowing(lines: list[str]) -> str:
 
 def _is_preformatted(lines: list[str]) -> bool:
     """Columns, or a block that is indented throughout: the line breaks and spaces mean something."""
-    tabular = sum(bool(_TABULAR.search(line.strip())) for line in lines)
+    tabular = sum(bool(COLUMNS.search(line.strip())) for line in lines)
     indented = all(line.startswith(("    ", "\t")) for line in lines)
     return tabular * 2 > len(lines) or indented
-
-
-def _is_heading(line: str) -> bool:
-    text = line.strip()
-    if line[:1].isspace() or not 2 <= len(text) <= 80 or text[-1] in ".,;:?!" or _TABULAR.search(text):
-        return False
-    letters = sum(char.isalpha() for char in text)
-    if letters < 2:
-        return False
-    return bool(_NUMBERED.match(text)) or (text.isupper() and letters * 2 > len(text))
-
-
-def _level(line: str) -> int:
-    number = re.match(r"\s*\d+((?:\.\d+)*)", line)
-    return 1 + number[1].count(".") if number else 1
