@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from appliance.errors import NeedsPassword, ParseError, Unsupported
-from appliance.ingest.parse import delimited, docx, html, markdown, pdf, plain, rst
+from appliance.ingest.parse import delimited, docx, html, markdown, mdx, pdf, plain, rst
 from appliance.ingest.parse.blocks import Blocks, Bounds, Full
 from appliance.types import Parsed
 
@@ -44,6 +44,7 @@ _BY_SUFFIX: dict[str, Reader] = {
     ".md": markdown.read,
     ".markdown": markdown.read,
     ".mkd": markdown.read,
+    ".mdx": mdx.read,
     ".rst": rst.read,
     ".rest": rst.read,
     ".csv": delimited.read,

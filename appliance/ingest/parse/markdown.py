@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -18,16 +19,21 @@ _VOID = frozenset("br img hr input wbr area col embed link meta source track".sp
 _BREAK = re.compile(r"<br\s*/?>", re.I)
 _BOLD_LEVEL, _BOLD_MOST = 6, 80
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+_FENCED = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("code")
 
 
 def read(data: bytes, out: Blocks) -> None:
     """Read Markdown."""
-    text = plain.decode(data, out).replace("\f", "\n")
+    read_text(plain.decode(data, out).replace("\f", "\n"), out)
+
+
+def read_text(text: str, out: Blocks, *, strip: Callable[[str], str] | None = None) -> None:
+    """Read Markdown; `strip` makes Markdown of a dialect in which no code stands but in fences."""
     if (front := _FRONT.match(text)) is not None:
         found = _TITLE.search(front[1])
         out.title = found[1] if found else ""
         text = text[front.end() :]
-    _Walk(out).run(_PARSER.parse(text))
+    _Walk(out).run(_FENCED.parse(strip(text)) if strip else _PARSER.parse(text))
 
 
 class _Walk:
