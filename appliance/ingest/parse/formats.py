@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from appliance.errors import NeedsPassword, ParseError, Unsupported
-from appliance.ingest.parse import delimited, docx, html, markdown, mdx, pdf, plain, rst
+from appliance.ingest.parse import asciidoc, delimited, docx, html, markdown, mdx, pdf, plain, rst
 from appliance.ingest.parse.blocks import Blocks, Bounds, Full
 from appliance.types import Parsed
 
@@ -45,6 +45,8 @@ _BY_SUFFIX: dict[str, Reader] = {
     ".markdown": markdown.read,
     ".mkd": markdown.read,
     ".mdx": mdx.read,
+    ".adoc": asciidoc.read,
+    ".asciidoc": asciidoc.read,
     ".rst": rst.read,
     ".rest": rst.read,
     ".csv": delimited.read,
@@ -58,6 +60,7 @@ _LOOKS_HTML = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
 )
 _MARKDOWN_HEADING = re.compile(rb"^#{1,6} \w", re.M)
+_ASCIIDOC_HEADING = re.compile(rb"^={2,6} \w", re.M)
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\v\b\x1b\x1a")
 
 
@@ -105,12 +108,18 @@ def reader_of(data: bytes, name: str) -> Reader:
 def _by_looks(data: bytes, suffix: str) -> Reader:
     if suffix in (".txt", "") and _looks_markdown(data):
         return markdown.read
+    if suffix in (".txt", "") and _looks_asciidoc(data):
+        return asciidoc.read
     return html.read if _LOOKS_HTML.match(data[:4096]) else plain.read
 
 
 def _looks_markdown(data: bytes) -> bool:
     """Tell whether headings stand in it; one "#" alone is a script's comment as well."""
     return len(_MARKDOWN_HEADING.findall(data[:65536])) > 1 and b"\n## " in data and b"\f" not in data
+
+
+def _looks_asciidoc(data: bytes) -> bool:
+    return len(_ASCIIDOC_HEADING.findall(data[:65536])) > 1 and b"\f" not in data
 
 
 def is_text(data: bytes) -> bool:

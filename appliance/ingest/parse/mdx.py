@@ -10,7 +10,8 @@ from appliance.ingest.parse.blocks import Blocks
 
 _NEXT = re.compile(
     r"""^[ \t>]*(?P<fence>`{3,}|~{3,})[^\n]*$ | (?P<ticks>`+)
-    | ^(?P<script>import\s+(?:["'{*]|\w+\s*(?:,|from\b)) | export\s+(?:const|let|var|function|default|async|class|[{*]))
+    | ^(?P<script>import\s+(?:["'{*]|\w+\s*(?:,|from\b))
+        | export\s+(?:const|let|var|function|default|async|class|[{*]))
     | ^(?P<note>[ \t]*:{3,}[ \t]*(?P<kind>\w*)[ \t]*(?P<title>[^\n]*))$
     | (?P<remark>\{/\*) | (?P<space>\{["']\s*["']\}) | (?P<tag><(?=/?[ ]?[A-Za-z>]))""",
     re.M | re.X,

@@ -48,7 +48,7 @@ class Outline:
         found = None
         if len(lines) == 1:
             found = self._alone(lines[0], after)
-        elif lines[1] != self._fence and _is_underlined(lines[0], lines[1]):
+        elif lines[1] != self._fence and is_underlined(lines[0], lines[1]):
             found = (1 if lines[1][0] == "=" else 2), 2
         self._just = 0
         for before, line in itertools.pairwise(["", *lines[found[1] if found else 0 :]]):
@@ -90,7 +90,7 @@ def is_tabular(text: str) -> bool:
     return bool(COLUMNS.search(text)) or "|" in text
 
 
-def _is_underlined(text: str, line: str) -> bool:
+def is_underlined(text: str, line: str) -> bool:
     """Tell whether `line` is about as long as the text above it; any other is a rule, or a fence."""
     near = abs(len(text) - len(line)) <= (_NEAR if len(line) >= _LEAST else 0)
     return bool(
