@@ -17,6 +17,9 @@ from appliance.secret import Secret, wipe
 from appliance.types import SlotInfo
 
 SHORTEST_PASSPHRASE = 8
+_NEW = f"New passphrase (at least {SHORTEST_PASSPHRASE} characters): "
+_TOO_SHORT = f"A passphrase has at least {SHORTEST_PASSPHRASE} characters; several words are better."
+_TRIES = 3
 _LONGEST_LINE = 4096
 _LARGEST_KEY = 1024 * 1024
 _WAYS = ("key_file", "recovery_code", "escrow_key", "fido2", "pkcs11")
@@ -92,16 +95,21 @@ def new_passphrase(options: Options) -> Iterator[Secret]:
 
 
 def chosen(file: Path | None) -> bytearray:
-    """Return the words of a new passphrase, from `file` or typed twice.
+    """Return the words of a new passphrase, from `file` or typed twice; too short ones are asked for again.
 
     Raises:
-        UsageError: they are too short, or the two differ.
+        UsageError: they stay too short, or the two differ.
     """
-    words = typed(file, "New passphrase: ")
+    words = typed(file, _NEW)
+    # Who is told so on a terminal may have begun to type it again: the shell must not get that.
+    for _ in range(0 if file is not None else _TRIES - 1):
+        if len(words) >= SHORTEST_PASSPHRASE:
+            break
+        narrate(_TOO_SHORT)
+        wipe(words)
+        words = typed(None, _NEW)
     if len(words) < SHORTEST_PASSPHRASE:
-        raise UsageError(
-            f"A passphrase has at least {SHORTEST_PASSPHRASE} characters; several words are better."
-        )
+        raise UsageError(_TOO_SHORT)
     if file is None and words != typed(None, "Again, to be sure: "):
         raise UsageError("The two passphrases differ; nothing was made.")
     return words

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from appliance.assistant import UNFINISHED
+from appliance.cli import asking
 from appliance.cli import commands as called
 from appliance.cli import main as cli
 from appliance.cli.arguments import parser
@@ -292,6 +293,30 @@ SECRETS = {
     "--fido2": [],
     "--pkcs11": ["m.so"],
 }
+
+
+def test_a_passphrase_that_is_too_short_is_asked_for_again_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    said = iter(["short", "seven c", "long enough", "long enough", "1", "2", "3", "long enough"])
+
+    def answer(prompt: str, **_: object) -> str:
+        asked.append(prompt)
+        return next(said)
+
+    monkeypatch.setattr(sys, "stdin", argparse.Namespace(isatty=lambda: True))
+    monkeypatch.setattr("getpass.getpass", answer)
+    assert asking.chosen(None) == b"long enough"
+    new = "New passphrase (at least 8 characters): "
+    assert asked == [new, new, new, "Again, to be sure: "]
+    assert capsys.readouterr().err.count("has at least 8 characters") == 2
+    with pytest.raises(UsageError, match="at least 8"):
+        asking.chosen(None)
+    assert len(asked) == 7
+    (tmp_path / "words").write_text("short\n")
+    with pytest.raises(UsageError, match="at least 8"):
+        asking.chosen(tmp_path / "words")
 
 
 @pytest.mark.parametrize("first", SECRETS)
