@@ -57,14 +57,20 @@ def must_exist(options: Options, settings: Config) -> None:
         raise VaultMissing(f"There is no vault {options.vault!r}.", hint="Make it with `appliance init`.")
 
 
-def refuse_taken(path: Path) -> None:
+def refuse_taken(path: Path, *, what: str, name: str) -> None:
     """Look at the place of a new file or folder before anybody types a secret.
+
+    `what` it is to be, and a `name` for it, are for whoever named the medium where it should be put.
 
     Raises:
         UsageError: there is something.
     """
     if path.exists() or path.is_symlink():
-        raise UsageError(f"There is something at {path} already; nothing was overwritten.")
+        free = path.is_dir() and not (path / name).exists()
+        raise UsageError(
+            f"There is something at {path} already; nothing was overwritten.",
+            hint=f"Name a {what} that is not there yet{f', such as {path / name}' if free else ''}.",
+        )
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ LOG = "audit log"
 def backup(options: Options, settings: Config) -> int:
     """Write a verified, encrypted copy to a new folder."""
     must_exist(options, settings)
-    refuse_taken(options.target)
+    refuse_taken(options.target, what="folder", name=options.vault)
     with Client(settings, writes=[options.target]) as client, given(options, client) as secret:
         made = followed(client.backup(options.vault, secret, options.target), client.cancel)
     if options.json:

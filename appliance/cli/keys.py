@@ -88,7 +88,7 @@ def calibrate(options: Options, settings: Config) -> int:
 def export(options: Options, settings: Config) -> int:
     """Write the page key for the stock `sqlcipher` tool to a new file."""
     must_exist(options, settings)
-    refuse_taken(options.to)
+    refuse_taken(options.to, what="file", name="page.key")
     with Client(settings) as client, given(options, client) as secret:
         _write_new(options.to, client.export_key(options.vault, secret).encode() + b"\n")
     if options.json:

@@ -295,6 +295,18 @@ SECRETS = {
 }
 
 
+def test_who_names_a_place_that_is_taken_is_told_of_a_free_one(tmp_path: Path) -> None:
+    def hint(path: Path) -> str:
+        with pytest.raises(UsageError, match="nothing was overwritten") as refused:
+            asking.refuse_taken(path, what="folder", name="main")
+        return refused.value.hint
+
+    asking.refuse_taken(tmp_path / "main", what="folder", name="main")
+    assert hint(tmp_path) == f"Name a folder that is not there yet, such as {tmp_path}/main."
+    (tmp_path / "main").write_text("")
+    assert hint(tmp_path) == hint(tmp_path / "main") == "Name a folder that is not there yet."
+
+
 def test_a_passphrase_that_is_too_short_is_asked_for_again_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
