@@ -39,6 +39,8 @@ if TYPE_CHECKING:  # loading the engine takes a third of a second, which a threa
 
 BATCH = 64
 """Chunks in one durable write: what a kill can cost."""
+_SHORT, _LONG, _SHARE = 5.0, 60.0, 20
+"""Seconds before time is judged: the less, if a twentieth of the bytes is done; the more, however few are."""
 _STEP = 16
 """Chunks embedded between two looks at the stop event; neighbours in length, so that little is padding."""
 
@@ -63,8 +65,10 @@ class _Tally:
     def progress(self, item: Found, *, now: float, share: float) -> Progress:
         """Report; `share` of `item` is done, and what is left is judged by the bytes so far."""
         done = self.bytes + share * item.size
-        left = self.total - done
-        eta = max((now - self.began) * left / done, 0.0) if done else None
+        spent = now - self.began
+        # The first files may be tiny, and what each costs whatever its size says nothing of the large ones.
+        enough = spent >= _LONG or (spent >= _SHORT and done * _SHARE >= self.total)
+        eta = max(spent * (self.total - done) / done, 0.0) if done and enough else None
         return Progress(len(self.results), len(self.files), self.chunks, item.name, eta)
 
     def name(self, item: Found) -> str:

@@ -237,12 +237,26 @@ def test_progress_counts_files_and_chunks_and_estimates_by_bytes(tmp_path):
     bench = Bench()
     progress = []
     for event in bench.ingest.add([tmp_path], stop=threading.Event()):
-        bench.clock.now += 1 if isinstance(event, FileDone) else 0
+        bench.clock.now += 3 if isinstance(event, FileDone) else 0
         progress += [event] if isinstance(event, Progress) else []
     assert progress[0].eta_s is None
     opened = [event for event in progress if event.eta_s is not None and event.files_done == 2]
-    assert opened[0].eta_s == pytest.approx(2.0)
+    assert opened[0].eta_s == pytest.approx(6.0)
     assert [event.files_total for event in progress] == [4] * len(progress)
+
+
+@pytest.mark.parametrize(("each", "first"), [(0.1, None), (0.8, 7), (11, 6)])
+def test_no_time_is_told_before_there_is_something_to_judge_it_by(tmp_path, each, first):
+    for name in "abcdefgh":
+        write(tmp_path / f"{name}.txt", f"{name} is a letter.")
+    write(tmp_path / "i.txt", f"{SENTENCE.format(n=1)}\n\n" * 30)
+    bench = Bench()
+    told = []
+    for event in bench.ingest.add([tmp_path], stop=threading.Event()):
+        bench.clock.now += each if isinstance(event, FileDone) else 0
+        if isinstance(event, Progress) and event.eta_s is not None:
+            told.append(event)
+    assert (told[0].files_done if told else None) == first
 
 
 def test_every_chunk_is_stored_with_its_own_vector(tmp_path):
