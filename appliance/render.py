@@ -170,6 +170,7 @@ def added_json(done: Added) -> dict[str, Any]:
         "files": [_fields(item, "path status pages chunks reason") for item in done.files],
         "seconds": round(done.seconds, 3),
         "chunks_per_second": round(done.chunks_per_second, 1),
+        "hidden": done.hidden,
     }
 
 
@@ -179,7 +180,8 @@ def added(done: Added) -> str:
     for result in done.files:
         counts[result.status] = counts.get(result.status, 0) + 1
     tally = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "no files"
-    return f"{tally} in {done.seconds:.1f} s ({done.chunks_per_second:.0f} chunks/s)"
+    hidden = f"; {done.hidden} hidden, left out" if done.hidden else ""
+    return f"{tally} in {done.seconds:.1f} s ({done.chunks_per_second:.0f} chunks/s){hidden}"
 
 
 def documents(stored: Sequence[Document]) -> str:

@@ -333,11 +333,12 @@ class FileDone:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The last event of an add."""
+    """The last event of an add. `hidden` names, files' and folders', began with a dot and were left out."""
 
     files: tuple[FileResult, ...]
     seconds: float
     chunks_per_second: float
+    hidden: int = 0
 
 
 @dataclass(frozen=True, slots=True)

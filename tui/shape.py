@@ -102,7 +102,8 @@ def added_row(added: Added) -> str:
     counts = Counter(file.status for file in added.files)
     said = ", ".join(f"{counts[status]} {status}" for status in get_args(FileStatus) if counts[status])
     said = said or "no files found"
-    return f"{said} \u00b7 {duration(added.seconds)} \u00b7 {added.chunks_per_second:.0f} chunks/s"
+    hidden = f" \u00b7 {added.hidden} hidden, left out" if added.hidden else ""
+    return f"{said} \u00b7 {duration(added.seconds)} \u00b7 {added.chunks_per_second:.0f} chunks/s{hidden}"
 
 
 def duration(seconds: float) -> str:

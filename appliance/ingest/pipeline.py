@@ -106,7 +106,8 @@ class Ingest:
             IntegrityError: the store is damaged.
         """
         documents = self._store.documents()
-        files = found(paths)
+        hidden: list[Path] = []
+        files = found(paths, hidden=hidden)
         unfinished = self._store.unfinished()  # listed and removed by name like any other
         names = {document.name for document in (*documents, *unfinished)}
         begun = {document.source: document.name for document in unfinished}
@@ -122,7 +123,8 @@ class Ingest:
                     outcome = yield from self._keep(item, outcome, tally, ahead)
                 yield tally.close(item, outcome)
         seconds = self._clock() - tally.began
-        yield Added(tuple(tally.results), seconds, tally.chunks / seconds if seconds > 0 else 0.0)
+        rate = tally.chunks / seconds if seconds > 0 else 0.0
+        yield Added(tuple(tally.results), seconds, rate, hidden=len(hidden))
 
     def _read(self, item: Found, ahead: LookAhead, tally: _Tally) -> Draft | FileResult:
         """Return what is to be stored of a file, or the line about it where nothing is."""

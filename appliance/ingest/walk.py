@@ -28,16 +28,17 @@ class Found:
     problem: str = ""
 
 
-def found(paths: Iterable[Path]) -> tuple[Found, ...]:
+def found(paths: Iterable[Path], *, hidden: list[Path] | None = None) -> tuple[Found, ...]:
     """Return every visible file under `paths`, folders in sorted order, each file once.
 
-    Names that start with a dot inside a folder (version control among them) are left out in silence. A link
-    inside a folder is reported, not followed: a folder on a carried disk must not reach outside itself, nor
-    turn in a circle. What the user names is followed.
+    Names that start with a dot inside a folder (version control among them) are left out: `hidden` collects
+    them. A link inside a folder is reported, not followed: a folder on a carried disk must not reach outside
+    itself, nor turn in a circle. What the user names is followed.
     """
     seen: dict[str, Found] = {}
+    left_out = [] if hidden is None else hidden
     for path in paths:
-        for item in _named(path):
+        for item in _named(path, left_out):
             seen.setdefault(item.source, item)
     return tuple(seen.values())
 
@@ -71,7 +72,7 @@ def digest(path: Path, stopped: Callable[[], bool]) -> str | None:
     return state.hexdigest()
 
 
-def _named(path: Path) -> Iterator[Found]:
+def _named(path: Path, hidden: list[Path]) -> Iterator[Found]:
     try:
         real = path.resolve()
         mode = real.stat().st_mode
@@ -79,22 +80,25 @@ def _named(path: Path) -> Iterator[Found]:
         yield _problem(path.absolute(), path.name, _why(error))
         return
     if stat.S_ISDIR(mode):
-        yield from _walk(real, real)
+        yield from _walk(real, real, hidden)
     else:
         yield _file(real, real.name)
 
 
-def _walk(folder: Path, root: Path) -> Iterator[Found]:
+def _walk(folder: Path, root: Path, hidden: list[Path]) -> Iterator[Found]:
     try:
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        entries = sorted(folder.iterdir())
     except OSError as error:
         yield _problem(folder, _relative(folder, root), _why(error))
         return
     for entry in entries:
-        yield from _entry(entry, root)
+        if entry.name.startswith("."):
+            hidden.append(entry)
+        else:
+            yield from _entry(entry, root, hidden)
 
 
-def _entry(entry: Path, root: Path) -> Iterator[Found]:
+def _entry(entry: Path, root: Path, hidden: list[Path]) -> Iterator[Found]:
     name = _relative(entry, root)
     try:
         mode = entry.lstat().st_mode
@@ -108,7 +112,7 @@ def _entry(entry: Path, root: Path) -> Iterator[Found]:
     elif name.count("/") >= _DEEPEST:
         yield _problem(entry, name, "The folder is nested too deeply.")
     else:
-        yield from _walk(entry, root)
+        yield from _walk(entry, root, hidden)
 
 
 def _file(path: Path, name: str) -> Found:

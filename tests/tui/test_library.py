@@ -157,6 +157,7 @@ def test_progress_without_anything_to_judge_by() -> None:
 
 def test_an_add_of_nothing_says_so() -> None:
     assert shape.added_row(Added((), 0.2, 0.0)) == "no files found · 0 s · 0 chunks/s"
+    assert shape.added_row(Added((), 0.2, 0.0, hidden=2)).endswith(" · 2 hidden, left out")
 
 
 def test_a_hostile_file_name_is_one_clean_line() -> None:

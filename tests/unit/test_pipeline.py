@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 
+from appliance import render
 from appliance.errors import Cancelled, IntegrityError, LimitExceeded, NeedsPassword, NoText, StorageFull
 from appliance.ingest.pipeline import BATCH, Ingest
 from appliance.types import Added, Block, FileDone, Hit, Parsed, Progress
@@ -76,7 +77,10 @@ def test_a_folder_ends_with_one_line_for_every_visible_file(tmp_path):
     write(tmp_path / "d.txt", "PICTURE of a pump, and a word.")
     write(tmp_path / ".hidden", "no")
     write(tmp_path / ".git" / "config", "no")
-    found = Bench().files(tmp_path)
+    added = Bench().add(tmp_path)[-1]
+    assert added.hidden == 2, "a hidden folder counts once, and is not looked into"
+    assert render.added(added).endswith("; 2 hidden, left out")
+    found = {result.path.rsplit("/", 1)[-1]: result for result in added.files}
     assert {name: result.status for name, result in found.items()} == {
         "a.txt": "ok",
         "b.txt": "failed",

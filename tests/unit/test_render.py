@@ -168,6 +168,7 @@ def test_the_contract_of_add_json_holds() -> None:
         "files": [{"path": "a.pdf", "status": "ok", "pages": 3, "chunks": 12, "reason": ""}],
         "seconds": 2.0,
         "chunks_per_second": 6.0,
+        "hidden": 0,
     }
 
 
