@@ -189,8 +189,7 @@ class Prompt:
     """What the generator sees: a fixed system prefix, and the passages with the question.
 
     `shown` are the numbers of the passages that are in it, the evidence's first: only they may be cited.
-    Where there are `choices`, words of the evidence's passage with the reader's margin, the answer is one of
-    them; else the model writes what it will.
+    The answer is one of the `choices`, words of the evidence's passage with the reader's margin, if any.
     """
 
     system: str
