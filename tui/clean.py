@@ -13,6 +13,8 @@ QUOTE = "reverse"
 """Reverse video: seen in 16 colours, in none, on light and on dark. The marks serve a screen reader."""
 ANSWER = "reverse bold underline"
 """The words of the quote that answer."""
+BEGUN = "underline"
+"""Where what was opened begins."""
 _OPEN, _CLOSE = "\u00bb", "\u00ab"
 
 _BLANKS = re.compile(r"\s*\n\s*")
@@ -46,6 +48,12 @@ def quoted(text: str, span: Span | None, *, lead: int | None = None, answer: Spa
         (clean(text[last:end]).rstrip() + _CLOSE, QUOTE),
         clean(text[end:]),
     )
+
+
+def begun(text: str, span: Span | None) -> Content:
+    """Return `text` with `text[start:end]` shown as where something begins, which is no quote."""
+    start, end = span or (0, 0)
+    return Content.assemble(clean(text[:start]), (clean(text[start:end]), BEGUN), clean(text[end:]))
 
 
 def _before(text: str, start: int, lead: int | None) -> str:

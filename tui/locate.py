@@ -11,6 +11,7 @@ from appliance.types import DocumentPage, Passage
 LEAF_CHARS = 12_000
 """What a leaf holds: a document without pages may be one text of megabytes, too much to lay out at once."""
 _HEAD_CHARS = 40
+_BEGINNING = 80
 
 Span = tuple[int, int]
 
@@ -47,19 +48,25 @@ def locate(found: Sequence[Leaf], passage: Passage, span: Span | None) -> tuple[
     """Return the leaf on which the quote stands and its span there, or the page alone where it is not found.
 
     A quote may begin on the page after the passage's first one, and may run over a page's end: then its
-    beginning is marked.
+    beginning is marked. Of a passage without a quote it is where that begins, to the end of a line at most.
     """
     quote = passage.text if span is None else passage.text[slice(*span)]
     exact = _by_offset(found, passage.start + (span[0] if span else 0), quote)
     if exact is not None:
-        return exact[0], exact[1] if span is not None else None
+        return exact[0], exact[1] if span is not None else _beginning(found[exact[0]].text, exact[1])
     first = next((i for i, leaf in enumerate(found) if leaf.page == passage.page), 0)
     for wanted in (quote, quote[:_HEAD_CHARS]):
         for index in (*range(first, len(found)), *range(first)):
             where = find(found[index].text, wanted)
             if where is not None:
-                return index, where if span is not None else None
+                return index, where if span is not None else _beginning(found[index].text, where)
     return first, None
+
+
+def _beginning(text: str, span: Span) -> Span:
+    start, end = span[0], min(span[1], span[0] + _BEGINNING)
+    line = text.find("\n", start, end)
+    return start, line if line > start else end
 
 
 def _by_offset(found: Sequence[Leaf], at: int, quote: str) -> tuple[int, Span] | None:

@@ -28,6 +28,26 @@ async def test_opens_on_the_page_with_the_quote_marked(stage, golden) -> None:
         golden("reader", on.shown())
 
 
+async def test_a_passage_without_a_quote_opens_where_it_begins_and_is_one_key_away(stage) -> None:
+    long = "\n".join(f"Line {n} of the page." for n in range(60))
+    other = "Check the seal each week.\nA worn one leaks."
+    passages = (fake_passage(1), fake_passage(2, text=other))
+    client = FakeClient(page_texts=("Contents", TEXT, f"{long}\n{other}\n{long}"), passages=passages)
+    async with stage(client) as on:
+        await on.ask()
+        await on.settle()
+        await on.press("down", "o")
+        await on.settle()
+        reader = on.screen(Reader)
+        for _ in range(2):
+            assert reader.where.text == "page 3 of 3 \u00b7 Data > Head"
+            assert "Check the seal each week." in on.shown()
+            assert "\u00bb" not in on.shown(), "what is marked is no quote"
+            (mark,) = reader.text.content.spans
+            assert reader.text.content.plain[mark.start : mark.end] == "Check the seal each week."
+            await on.press("p", "q")
+
+
 async def test_the_passage_is_there_while_the_answer_is_still_written(stage) -> None:
     client = FakeClient(gates={"delta 0": Gate()})
     async with stage(client) as on:
@@ -115,6 +135,13 @@ def test_a_quote_over_a_page_break_is_marked_where_it_begins() -> None:
 
 def test_a_quote_that_is_nowhere_opens_its_page() -> None:
     assert locate(leaves(_pages("a", "b", "c")), fake_passage(1), _span(TEXT)) == (1, None)
+
+
+def test_of_a_passage_without_a_quote_the_beginning_is_found() -> None:
+    assert locate(leaves(_pages("a", f"b\n{TEXT}")), fake_passage(1), None) == (1, (2, 82))
+    whole = (DocumentPage(fake_document(), None, f"{TEXT}\n\nA line.\nMore of it."),)
+    passage = replace(fake_passage(1, text="A line.\nMore of it."), start=len(TEXT) + 2, page=None)
+    assert locate(leaves(whole), passage, None) == (0, (len(TEXT) + 2, len(TEXT) + 9))
 
 
 def test_no_pages_at_all() -> None:

@@ -64,15 +64,19 @@ class Reader(House):
         self.status.show("")
         if self.wanted.passage is not None:
             self.quote = locate(self.leaves, self.wanted.passage, self.wanted.span)
-        self._turn(*self.quote)
+        self._to_place()
 
-    def _turn(self, at: int, mark: Span | None = None) -> None:
+    def _to_place(self) -> None:
+        """Show the quote, or where the passage without one begins."""
+        self._turn(*self.quote, quoted=self.wanted.span is not None)
+
+    def _turn(self, at: int, mark: Span | None = None, *, quoted: bool = True) -> None:
         if not 0 <= at < len(self.leaves):
             return
         self.at, self._after = at, mark[1] if mark else 0
         leaf = self.leaves[at]
         self.where.show(self._place(leaf))
-        self.text.update(clean.quoted(leaf.text, mark))
+        self.text.update((clean.quoted if quoted else clean.begun)(leaf.text, mark))
         self.call_after_refresh(self._bring, leaf.text, mark)
 
     def _bring(self, text: str, mark: Span | None) -> None:
@@ -102,7 +106,7 @@ class Reader(House):
     @on(commands.BackToQuote)
     def _to_quote(self, command: commands.BackToQuote) -> None:
         command.stop()
-        self._turn(*self.quote)
+        self._to_place()
 
     @on(commands.FindText)
     def _ask_words(self, command: commands.FindText) -> None:
