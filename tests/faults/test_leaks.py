@@ -343,10 +343,12 @@ def test_an_error_at_any_layer_says_where_and_never_what(
         "list": ["list"],
     }
     code = main([*words[command], "--passphrase-file", str(place.secret)])
-    said = "".join(capsys.readouterr())
+    shown, said = capsys.readouterr()
     assert code not in (0, 3)
-    assert [canary for canary in CANARIES if canary.decode() in said] == []
-    assert "Traceback" not in said
+    # What breaks while a word is written comes after the quote, which the asker sees as always.
+    told = said if "generate.cell" in layer else shown + said
+    assert [canary for canary in CANARIES if canary.decode() in told] == []
+    assert "Traceback" not in shown + said
     assert log.read_bytes() == b""
 
 
