@@ -13,6 +13,7 @@ from dataclasses import replace
 from appliance.brevity import asks_for_more, counts_another, is_half
 from appliance.generate.check import Checked, instead
 from appliance.generate.prompt import named
+from appliance.quantity import asked_for
 from appliance.sentences import CELL
 from appliance.types import Choice, Evidence, Passage
 
@@ -57,6 +58,15 @@ def _stands(choice: Choice, question: str, passages: Sequence[Passage], evidence
         return False
     if not (evidence.start <= start and end <= evidence.end):
         return False
-    if is_half(passages[evidence.n - 1].text, choice.span):
+    text = passages[evidence.n - 1].text
+    if is_half(text, choice.span) or not _whole(text[start:end]):
         return False
+    quantity = asked_for(question)
+    if quantity and quantity.stated(text[start:end]) < 0:
+        return False  # "little" is no answer to "how much"
     return not counts_another(question, evidence.quote, (start - evidence.start, end - evidence.start))
+
+
+def _whole(words: str) -> bool:
+    """Tell whether no bracket is opened or closed in words that hold but one of the two."""
+    return words.count("(") == words.count(")")

@@ -11,6 +11,7 @@ from appliance.types import Choice, Evidence
 from tests.fakes import fake_passage
 
 TEXT = "The pump P-101 runs at 3,000 rpm and needs oil every 40 days. It costs $110 or 5% of the total."
+LITTLE = "The pump (P-101) needs little oil."
 DROPS = "On water. Take 2 drops of 5.25 percent bleach."
 ROWS = "Code | Alarm | Remedy\nE04 | Hot gas | Clean the tubes"
 
@@ -37,6 +38,10 @@ def shown(draft, passages, evidence, question="how much?"):
         ("What does it cost?", TEXT, "It costs $110", "$110", False),  # "or 5% of the total"
         ("Why does it run?", TEXT, "The pump P-101 runs at 3,000 rpm", "3,000 rpm", False),
         ("How fast is it?", TEXT, "The pump P-101", "3,000 rpm", False),  # not in the quote
+        ("How much oil does it need?", LITTLE, LITTLE, "little", False),
+        ("How many days does it run?", TEXT, TEXT[:62], "40 days", True),
+        ("What needs little oil?", LITTLE, LITTLE, "P-101)", False),
+        ("What needs little oil?", LITTLE, LITTLE, "The pump (P-101)", True),
         ("Drops of bleach?", DROPS, "Take 2 drops of 5.25 percent bleach.", "5.25 percent", False),
         ("What is E04?", ROWS, "E04 | Hot gas | Clean the tubes", "Hot gas", False),
     ],
