@@ -202,12 +202,12 @@ class LlamaGenerator:
         """
         marker = f" [{prompt.shown[0]}]"
         end = self._untrusted(marker)[:1]
-        lines = [self._untrusted(words) + end for words, _ in prompt.choices]
+        lines = [self._untrusted(words) + end for words, _ in prompt.choices[:CHOICES]]
         found = self._likelihoods(lines, begun)
         scored = [
             (margin + told, number)
             for number, ((_, margin), told) in enumerate(zip(prompt.choices, found, strict=False))
-            if len(lines[number]) <= most
+            if len(lines[number]) <= min(most, _CHUNK)  # a longer one was not evaluated
         ]
         if scored:
             best = max(scored)[1]
