@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from appliance.retrieve.reader import Reader
 
 if TYPE_CHECKING:  # loading the engine takes a third of a second, which a thread spends beside the key
     from appliance.embed import Encoder
+
+RETRY_S = 60.0
+"""How long after a failed start the next is tried."""
 
 
 class Engines:
@@ -32,6 +36,7 @@ class Engines:
         self._encoder = self._pool.submit(_load_encoder, config)
         self._reader = self._pool.submit(_load_reader, config)
         self._generator: Future[Generator | None] | None = None
+        self._ended = 0.0
 
     def encoder(self) -> Encoder:
         """Wait for the encoder.
@@ -63,13 +68,19 @@ class Engines:
     def generator(self) -> Future[Generator | None]:
         """Start loading the generator unless that was done; None where none is configured or installed.
 
-        One that could not be loaded is tried again: the machine may only have been short of memory or time.
+        One that could not be loaded is tried again, though not at once: the machine may only have been short
+        of memory or time, and a question should not wait for that each time.
         """
-        if self._generator is None or (self._generator.done() and self._generator.exception()):
+        failed = self._generator and self._generator.done() and self._generator.exception()
+        if self._generator is None or (failed and time.monotonic() - self._ended >= RETRY_S):
             self._generator = self._pool.submit(
                 _load_generator, self._config, accept_weaker=self.accept_weaker
             )
+            self._generator.add_done_callback(self._end)
         return self._generator
+
+    def _end(self, _: Future[Generator | None]) -> None:
+        self._ended = time.monotonic()
 
 
 def _load_encoder(config: Config) -> Encoder:

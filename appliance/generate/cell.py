@@ -204,7 +204,11 @@ class _Cell:
     def __init__(self) -> None:
         self._link, theirs = socket.socketpair()
         with theirs:
-            self._process = _spawn(theirs)
+            try:
+                self._process = _spawn(theirs)
+            except BaseException:
+                self._link.close()
+                raise
         self._poll = select.poll()
         self._poll.register(self._link, select.POLLIN)
         self.context = 0
@@ -335,17 +339,20 @@ class _Written:
 
 
 def _started(found: Installed, order: dict[str, object]) -> _Cell:
-    cell = _Cell()  # it loads the library while the model is verified here
     try:
-        with open_verified(found, "model.gguf") as path:
-            model = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        cell = _Cell()  # it loads the library while the model is verified here
         try:
-            cell.begin(order, model)
-        finally:
-            os.close(model)
-    except BaseException:
-        cell.end()
-        raise
+            with open_verified(found, "model.gguf") as path:
+                model = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                cell.begin(order, model)
+            finally:
+                os.close(model)
+        except BaseException:
+            cell.end()
+            raise
+    except (OSError, MemoryError) as error:  # no process, no descriptor, no memory: the quote still answers
+        raise GeneratorDied("The process that writes answers did not start.") from error
     return cell
 
 

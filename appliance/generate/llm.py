@@ -207,7 +207,7 @@ class LlamaGenerator:
         scored = [
             (margin + told, number)
             for number, ((_, margin), told) in enumerate(zip(prompt.choices, found, strict=False))
-            if len(lines[number]) <= min(most, _CHUNK)  # a longer one was not evaluated
+            if 1 < len(lines[number]) <= min(most, _CHUNK)  # no other was evaluated
         ]
         if scored:
             best = max(scored)[1]
@@ -222,7 +222,7 @@ class LlamaGenerator:
         memory = self._lib.llama_get_memory(self._ctx)
         first = self._chances(-1)
         found = [float(first[line[0]]) for line in lines]
-        for group in _groups(lines, _CHUNK):
+        for group in _groups(lines, min(_CHUNK, self.context - begun)):
             try:
                 for number in group:
                     self._lib.llama_memory_seq_cp(memory, 0, number + 1, -1, -1)
@@ -316,11 +316,11 @@ class LlamaGenerator:
 
 
 def _groups(lines: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:
-    """Yield the numbers of the lines in groups of at most so many tokens; longer ones are left out."""
+    """Yield the numbers of the lines in groups of at most so many tokens, without longer and empty ones."""
     group: list[int] = []
     room = most
     for number, line in enumerate(lines):
-        if len(line) > most:
+        if not 1 < len(line) <= most:
             continue
         if len(line) > room:
             yield group

@@ -124,7 +124,7 @@ class Ingest:
                 yield tally.close(item, outcome)
         seconds = self._clock() - tally.began
         rate = tally.chunks / seconds if seconds > 0 else 0.0
-        yield Added(tuple(tally.results), seconds, rate, hidden=len(hidden))
+        yield Added(tuple(tally.results), seconds, rate, hidden=len(set(hidden)))
 
     def _read(self, item: Found, ahead: LookAhead, tally: _Tally) -> Draft | FileResult:
         """Return what is to be stored of a file, or the line about it where nothing is."""

@@ -217,13 +217,17 @@ def _none(logits: Floats) -> float:
 def _likeliest(logits: Floats, each: Row, tokens: Span, most: int) -> list[Marked]:
     """Return at most so many spans of the `tokens` of the text, best first."""
     none, count = _none(logits), tokens[1] - tokens[0]
+    if not count:
+        return []
     first = each.first + tokens[0]
     starts, ends = (logits[first : first + count, side] for side in (0, 1))
     sums = starts[:, None] + ends[None, :]
     ones = np.ones_like(sums, dtype=bool)
     allowed = np.triu(ones) & ~np.triu(ones, _ANSWER_TOKENS)
     found = []
-    for at in np.argsort(np.where(allowed, -sums, np.inf), axis=None, kind="stable")[:most]:
+    worth = np.where(allowed, sums, -np.inf).ravel()
+    best = [worth.argmax()] if most == 1 else np.argsort(-worth, kind="stable")[:most]
+    for at in best:
         begin, last = divmod(int(at), count)
         if allowed[begin, last]:
             span = (each.places[tokens[0] + begin][0], each.places[tokens[0] + last][1])

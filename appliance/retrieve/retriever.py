@@ -156,11 +156,12 @@ class Retriever:
         if not others:
             return
         named, every = " and ".join(others), sum(counts.values())
+        # Of a vault that holds several no setting makes one.
+        back = "A" if len(counts) > 1 else f'Put `embedding = "{named}"` back into config.toml, or a'
         raise EncoderChanged(
             f"{every - counts.get(ours, 0)} of {every} documents were added with the embedding model "
             f"{named}, and {ours} is set: their vectors cannot be compared.",
-            hint=f'Nothing is lost. Put `embedding = "{others[0]}"` back into config.toml, or add these '
-            "documents again, and remove those whose files are gone.",
+            hint=f"Nothing is lost. {back}dd these documents again, and remove those whose files are gone.",
         )
 
     def _known(self, word: str) -> bool:

@@ -73,6 +73,15 @@ def test_choosing_leaves_nothing_behind(generator):
     assert write(generator) == before
 
 
+def test_choices_without_words_harm_no_others(generator):
+    asked = replace(PROMPT, choices=(("", 50.0), *CHOICES))
+    if isinstance(generator, FakeGenerator):
+        pytest.skip("it takes what it is given")
+    assert "".join(generator.stream(asked, max_tokens=24, stop=threading.Event())) in {
+        f"{words} [1]" for words, _ in CHOICES
+    }
+
+
 def test_choices_that_are_too_long_are_not_taken(generator):
     long = ("pump " * 200, 1000.0)
     asked = replace(PROMPT, choices=(long, *CHOICES))

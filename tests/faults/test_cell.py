@@ -356,3 +356,12 @@ def test_a_kernel_without_landlock_starts_no_cell(
     monkeypatch.setattr(cell, "_spawn", lambda _: pytest.fail("started"))
     with pytest.raises(SandboxUnavailable):
         CellGenerator.load(installed, threads=1)
+
+
+def test_no_process_no_descriptor_or_no_memory_is_a_cell_that_did_not_start(installed, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    with pytest.raises(GeneratorDied, match="did not start"):
+        CellGenerator.load(installed, threads=1)

@@ -37,8 +37,24 @@ def test_a_generator_that_did_not_start_is_started_again(tmp_path, monkeypatch):
         return "generator"
 
     monkeypatch.setattr(engines, "_load_generator", load)
+    monkeypatch.setattr(engines, "RETRY_S", 0.0)
     made = Engines(Config(tmp_path, generator="any", embedding="none-such"))
     with pytest.raises(GeneratorDied):
         made.generator().result()
     assert [made.generator().result() for _ in range(2)] == ["generator"] * 2
     assert len(tries) == 2
+
+
+def test_but_not_at_once_for_a_question_would_wait_for_it_each_time(tmp_path, monkeypatch):
+    tries = []
+
+    def load(config, *, accept_weaker):
+        tries.append(accept_weaker)
+        raise GeneratorDied("It did not start.")
+
+    monkeypatch.setattr(engines, "_load_generator", load)
+    made = Engines(Config(tmp_path, generator="any", embedding="none-such"))
+    for _ in range(2):
+        with pytest.raises(GeneratorDied):
+            made.generator().result()
+    assert len(tries) == 1

@@ -76,3 +76,16 @@ def test_what_is_never_closed_costs_little_and_hides_nothing_after(part: str) ->
     parsed = read("a.mdx", f"First.\n\n{part * 20_000}\n\nLast words.\n")
     assert time.monotonic() - began < 20
     assert "Last words." in parsed.blocks[-1].text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Close the valve if p < p_max and never if T > 80 bar.",
+        "If a < b and c > d then stop.",
+        "If a <b and c> d then stop.",
+        "Below 5 < x.",
+    ],
+)
+def test_what_is_less_or_more_is_no_tag(text: str) -> None:
+    assert shape(read("a.mdx", f"# Of\n\n{text}\n"))[-1] == ("paragraph", text)

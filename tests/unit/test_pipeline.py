@@ -80,6 +80,7 @@ def test_a_folder_ends_with_one_line_for_every_visible_file(tmp_path):
     added = Bench().add(tmp_path)[-1]
     assert added.hidden == 2, "a hidden folder counts once, and is not looked into"
     assert render.added(added).endswith("; 2 hidden, left out")
+    assert Bench().add(tmp_path, tmp_path)[-1].hidden == 2, "nor twice where a folder is named twice"
     found = {result.path.rsplit("/", 1)[-1]: result for result in added.files}
     assert {name: result.status for name, result in found.items()} == {
         "a.txt": "ok",

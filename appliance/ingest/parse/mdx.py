@@ -13,10 +13,12 @@ _NEXT = re.compile(
     | ^(?P<script>import\s+(?:["'{*]|\w+\s*(?:,|from\b))
         | export\s+(?:const|let|var|function|default|async|class|[{*]))
     | ^(?P<note>[ \t]*:{3,}[ \t]*(?P<kind>\w*)[ \t]*(?P<title>[^\n]*))$
-    | (?P<remark>\{/\*) | (?P<space>\{["']\s*["']\}) | (?P<tag><(?=/?[ ]?[A-Za-z>]))""",
+    | (?P<remark>\{/\*) | (?P<space>\{["']\s*["']\}) | (?P<tag><(?=(?:/[ ]?)?[A-Za-z>]))""",
     re.M | re.X,
 )
-_TAG = re.compile(r"<(/?) ?([A-Za-z][\w.-]*)?(?=[\s/>])")
+_TAG = re.compile(r"<(/ ?)?([A-Za-z][\w.-]*)?(?=[\s/>])")
+_WORDS = re.compile(r"<\w+(?:\s+[^\s={}\"'/>]+){2,}\s*>")
+"""Of "a <b and c> d" nothing may be lost: a tag has no two words without a value."""
 _ATTRIBUTE = re.compile(r"""\s([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _QUOTED = re.compile(r""""[^"]*"|'[^']*'|`[^`]*`""")
 _BLANK = re.compile(r"\n[ \t]*\n|\Z")
@@ -113,6 +115,8 @@ class _Strip:
             end = start + 1 if opened is None else min(start + _LONGEST, len(self._text))
             return self._text[start:end], end
         raw, name, closing = self._text[start:end], opened[2] or "", bool(opened[1])
+        if _WORDS.fullmatch(raw):
+            return "\\<", start + 1
         if self._keeps(raw, name, closing=closing):
             return (raw if "{" not in raw else _without_code(raw, name)), end
         if closing:
