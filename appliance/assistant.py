@@ -213,7 +213,7 @@ class Assistant:
         yield EvidenceFound(evidence)
         if brief and not may_answer(question, found.passages, evidence):
             generator = None  # the quote answers, whatever it would take
-        writer, checked = None, quoted(found.passages, evidence)
+        checked = quoted(found.passages, evidence)
         try:
             writer = _loaded(generator, stop) if generator else None
             if writer is not None:

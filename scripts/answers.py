@@ -29,7 +29,7 @@ from appliance.evaluation import metrics
 from appliance.generate.brief import in_words, may_answer
 from appliance.generate.check import check, quoted, to_the_point
 from appliance.generate.llm import LlamaGenerator
-from appliance.generate.prompt import REFUSED, compose, marked, named
+from appliance.generate.prompt import REFUSED, compose, named
 from appliance.retrieve import cross
 from appliance.types import Evidence, Passage
 from scripts.corpora import load_reader
@@ -166,7 +166,7 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
         "final_f1": _f1(case, metrics.unmarked(final.text)),
         "final_holds": metrics.holds(metrics.unmarked(final.text), case.answers),
         "quote_f1": _f1(case, evidence.quote),
-        "marked_f1": _f1(case, marked(case.passages, evidence)),
+        "marked_f1": _f1(case, _marked(case, evidence)),
         "numbers_stand": _numbers_stand(final.text, case, [each.n for each in final.citations]),
         "prompt_tokens": writer.usage.prompt,
         "output_tokens": writer.usage.output,
@@ -176,6 +176,11 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
 
 def _f1(case: Case, said: str) -> float:
     return metrics.best(case.answers, said)[1]
+
+
+def _marked(case: Case, evidence: Evidence) -> str:
+    """Return the words that the reader marked; none where it marked none."""
+    return case.passages[evidence.n - 1].text[slice(*evidence.mark)] if evidence.mark else ""
 
 
 def _sure(draft: str, case: Case, evidence: Evidence) -> float:

@@ -172,24 +172,8 @@ class Appliance(App[int]):
         self._close_messages_no_wait()
 
 
-def run(
-    client: Client,
-    *,
-    vault: str,
-    unlocked: bool,
-    lock_minutes: int,
-    accept_weaker: bool = False,
-    clock: Callable[[], float] = awake,
-) -> int:
-    """Run the terminal UI until the user leaves; return the exit code. The client is closed at the end."""
-    app = Appliance(
-        client,
-        vault=vault,
-        unlocked=unlocked,
-        lock_minutes=lock_minutes,
-        accept_weaker=accept_weaker,
-        clock=clock,
-    )
+def run(app: Appliance) -> int:
+    """Run the terminal UI until the user leaves; return the exit code. Its client is closed at the end."""
     try:
         code = app.run(mouse=False)
     finally:

@@ -160,7 +160,7 @@ def doctor(options: Options, settings: Config) -> int:
 def tui(options: Options, settings: Config) -> int:
     """Open the terminal UI."""
     # Imported here: Textual costs a quarter of a second that no other command should pay.
-    from tui.app import run
+    from tui.app import Appliance, run
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
@@ -172,13 +172,14 @@ def tui(options: Options, settings: Config) -> int:
             must_exist(options, settings)
             with given(options, client) as secret:
                 client.unlock(options.vault, secret, accept_weaker=options.accept_weaker)
-        return run(
+        app = Appliance(
             client,
             vault=options.vault,
             unlocked=named,
             lock_minutes=settings.lock_minutes,
             accept_weaker=options.accept_weaker,
         )
+        return run(app)
 
 
 def _find(stored: Sequence[Document], wanted: str) -> Document:

@@ -7,7 +7,7 @@ about them; else the quote, which shows more, is the answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from appliance.brevity import asks_for_more, counts_another, is_half
@@ -26,9 +26,7 @@ def may_answer(question: str, passages: Sequence[Passage], evidence: Evidence) -
 
     Else the quote answers, whatever a brief model would take: it need not be asked.
     """
-    return not asks_for_more(question) and any(
-        _stands(each, question, passages, evidence) for each in evidence.choices
-    )
+    return not asks_for_more(question) and any(_standing(question, passages, evidence))
 
 
 def in_words(
@@ -39,32 +37,31 @@ def in_words(
     That is where they are one of the choices, letter by letter, and stand alone; else the quote answers.
     """
     text, marker = passages[evidence.n - 1].text, f" [{evidence.n}]"
-    for each in evidence.choices:
-        if draft == named(text, each) + marker == checked.text and _stands(
-            each, question, passages, evidence
-        ):
+    for each in _standing(question, passages, evidence):
+        if draft == named(text, each) + marker == checked.text:
             return checked, replace(evidence, mark=each.span)
     return instead(checked, passages, evidence), evidence
 
 
-def _stands(choice: Choice, question: str, passages: Sequence[Passage], evidence: Evidence) -> bool:
-    """Tell whether the words of a choice say alone what the quote says where they stand.
+def _standing(question: str, passages: Sequence[Passage], evidence: Evidence) -> Iterator[Choice]:
+    """Yield the choices that say alone what the quote says where they stand.
 
     They have to be in the quote, and in prose: a cell says nothing without its row. Where the reader marks
     nothing (DOUBT in retrieve/cross.py) it does not know whether there is an answer at all.
     """
-    start, end = choice.span
-    if evidence.mark is None or CELL in evidence.quote or choice.sure < SURE:
-        return False
-    if not (evidence.start <= start and end <= evidence.end):
-        return False
-    text = passages[evidence.n - 1].text
-    if is_half(text, choice.span) or not _whole(text[start:end]):
-        return False
-    quantity = asked_for(question)
-    if quantity and quantity.stated(text[start:end]) < 0:
-        return False  # "little" is no answer to "how much"
-    return not counts_another(question, evidence.quote, (start - evidence.start, end - evidence.start))
+    if evidence.mark is None or CELL in evidence.quote:
+        return
+    text, quantity = passages[evidence.n - 1].text, asked_for(question)
+    for each in evidence.choices:
+        start, end = each.span
+        if each.sure < SURE or not (evidence.start <= start and end <= evidence.end):
+            continue
+        if is_half(text, each.span) or not _whole(text[start:end]):
+            continue
+        if quantity and quantity.stated(text[start:end]) < 0:
+            continue  # "little" is no answer to "how much"
+        if not counts_another(question, evidence.quote, (start - evidence.start, end - evidence.start)):
+            yield each
 
 
 def _whole(words: str) -> bool:

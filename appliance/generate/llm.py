@@ -202,17 +202,15 @@ class LlamaGenerator:
         """
         marker = f" [{prompt.shown[0]}]"
         end = self._untrusted(marker)[:1]
-        lines = [self._untrusted(words) + end for words, _ in prompt.choices[:CHOICES]]
-        found = self._likelihoods(lines, begun)
-        scored = [
-            (margin + told, number)
-            for number, ((_, margin), told) in enumerate(zip(prompt.choices, found, strict=False))
-            if 1 < len(lines[number]) <= min(most, _CHUNK)  # no other was evaluated
-        ]
-        if scored:
-            best = max(scored)[1]
-            self.usage = Tokens(self.usage.prompt, len(lines[best]))
-            yield prompt.choices[best][0] + marker
+        lines = [(words, margin, self._untrusted(words) + end) for words, margin in prompt.choices[:CHOICES]]
+        # What has no words, or more than there is room for, is none.
+        lines = [line for line in lines if 1 < len(line[2]) <= min(most, _CHUNK)]
+        found = self._likelihoods([tokens for _, _, tokens in lines], begun)
+        if found:
+            best = max(range(len(lines)), key=lambda number: lines[number][1] + found[number])
+            words, _, tokens = lines[best]
+            self.usage = Tokens(self.usage.prompt, len(tokens))
+            yield words + marker
 
     def _likelihoods(self, lines: Sequence[Sequence[int]], begun: int) -> list[float]:
         """Return the log-likelihood of each line after the `begun` tokens of the context; none if stopped.
@@ -316,12 +314,10 @@ class LlamaGenerator:
 
 
 def _groups(lines: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:
-    """Yield the numbers of the lines in groups of at most so many tokens, without longer and empty ones."""
+    """Yield the numbers of the lines in groups of at most so many tokens; none is longer."""
     group: list[int] = []
     room = most
     for number, line in enumerate(lines):
-        if not 1 < len(line) <= most:
-            continue
         if len(line) > room:
             yield group
             group, room = [], most

@@ -72,26 +72,21 @@ def compose(
     blocks: list[str] = []
     shown: list[int] = []
     for n in order:
-        text, points = passages[n - 1].text, telling[n - 1] if telling else ()
+        passage, points = passages[n - 1], telling[n - 1] if telling else ()
         if n == evidence.n:
-            wanted = _around(passages[n - 1], (evidence.start, evidence.end))
-            most = min(room, QUOTED_TOKENS)
+            wanted, most = _around(passage, (evidence.start, evidence.end)), min(room, QUOTED_TOKENS)
         else:
-            wanted, most = _matter(passages[n - 1], points[:_POINTS], words), room
-        head = _head(passages[n - 1], count)
-        block = _block(n, head, _cut(text, wanted, most - count(head), count))
-        if block and (count(block) <= room or n == evidence.n):
+            wanted, most = _matter(passage, points[:_POINTS], words), room
+        head = _head(passage, count)
+        block = _block(n, head, _cut(passage.text, wanted, most - count(head), count))
+        size = count(block)
+        if block and (size <= room or n == evidence.n):
             blocks.append(block)
             shown.append(n)
-            room -= count(block)
+            room -= size
     text = passages[evidence.n - 1].text
     choices = tuple((named(text, each), each.margin) for each in evidence.choices if brief)
     return Prompt(system=system, user=_user(blocks, asked), shown=tuple(shown), choices=choices)
-
-
-def marked(passages: Sequence[Passage], evidence: Evidence) -> str:
-    """Return the words that the reader marked, as they stand; none where it marked none."""
-    return passages[evidence.n - 1].text[slice(*evidence.mark)] if evidence.mark else ""
 
 
 def bare(question: str) -> str:

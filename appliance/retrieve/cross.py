@@ -6,8 +6,9 @@ for "no answer here", and of relevance and answerability. scripts/train_reader.p
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -140,14 +141,8 @@ def _inputs(each: Row) -> dict[str, Sequence[int]]:
 
 def _judged(spans: Floats, scores: Floats, each: Row, passage: Passage) -> Judged:
     relevance, answerable = (float(score) for score in scores)
-    quotable = sentences(passage.text, lead=passage.lead)
-    return Judged(
-        relevance,
-        answerable,
-        best_span(spans, each),
-        ranked_spans(spans, each, quotable),
-        choices(spans, each, quotable),
-    )
+    told = likely_spans(spans, each, sentences(passage.text, lead=passage.lead))
+    return Judged(relevance, answerable, best_span(spans, each), ranked_spans(told), choices(told))
 
 
 def _head(passage: Passage) -> str:
@@ -170,22 +165,26 @@ def best_span(logits: Floats, each: Row) -> Marked:
     return found[0] if found else Marked(-_none(logits), (0, 0), (0, 0))
 
 
-def ranked_spans(logits: Floats, each: Row, quotable: Sequence[Span]) -> tuple[Marked, ...]:
-    """Return the best span inside each of the sentences that were read, the most telling sentence first."""
-    found = [
-        replace(marked, sentence=sentence)
-        for sentence, tokens in _read(each, quotable)
-        for marked in _likeliest(logits, each, tokens, 1)
-    ]
-    return tuple(sorted(found, key=lambda marked: -marked.margin))
+def likely_spans(logits: Floats, each: Row, quotable: Sequence[Span]) -> list[list[Marked]]:
+    """Return the likeliest spans of each of the sentences that were read, at most `CHOICES`, best first."""
+    begins = [place[0] for place in each.places]
+    found = []
+    for start, end in quotable:
+        tokens = (bisect_left(begins, start), bisect_left(begins, end))
+        if tokens[0] < tokens[1]:
+            likeliest = _likeliest(logits, each, tokens, CHOICES)
+            found.append([replace(marked, sentence=(start, end)) for marked in likeliest])
+    return found
 
 
-def choices(logits: Floats, each: Row, quotable: Sequence[Span]) -> tuple[Choice, ...]:
-    """Return the likeliest words of the sentences that were read, best first."""
-    found = [
-        marked for _, tokens in _read(each, quotable) for marked in _likeliest(logits, each, tokens, CHOICES)
-    ]
-    best = sorted(found, key=lambda marked: -marked.margin)[:CHOICES]
+def ranked_spans(told: Sequence[Sequence[Marked]]) -> tuple[Marked, ...]:
+    """Return the best span of each sentence, the most telling sentence first."""
+    return tuple(sorted((spans[0] for spans in told), key=lambda marked: -marked.margin))
+
+
+def choices(told: Sequence[Sequence[Marked]]) -> tuple[Choice, ...]:
+    """Return the likeliest spans of all sentences, best first."""
+    best = sorted(itertools.chain(*told), key=lambda marked: -marked.margin)[:CHOICES]
     chances = np.exp([marked.margin - best[0].margin for marked in best])
     chances /= chances.sum()
     return tuple(
@@ -198,15 +197,6 @@ def _common(one: Span, two: Span) -> float:
     """Return the F1 of two spans, in characters."""
     common = min(one[1], two[1]) - max(one[0], two[0])
     return 2 * max(common, 0) / (one[1] - one[0] + two[1] - two[0])
-
-
-def _read(each: Row, quotable: Sequence[Span]) -> Iterator[tuple[Span, Span]]:
-    """Yield the sentences that were read, each with its tokens in the text."""
-    begins = [place[0] for place in each.places]
-    for start, end in quotable:
-        tokens = (bisect_left(begins, start), bisect_left(begins, end))
-        if tokens[0] < tokens[1]:
-            yield (start, end), tokens
 
 
 def _none(logits: Floats) -> float:

@@ -245,12 +245,9 @@ def _holds(terms: Sequence[str], phrase: Sequence[str]) -> bool:
 def sentences(text: str, *, lead: str = "") -> list[Span]:
     """Return what may be quoted: no header, no fragment, and a colon or a question with what follows it.
 
-    The question of a list of questions and answers has all the words of the one that is asked, and answers
-    nothing.
-
-    `lead` is the header of the table in the middle of which the text begins (sentences.header_of).
-
-    Nor what speaks to the assistant: an injected instruction must not pass for an answer.
+    Nor what speaks to the assistant: an injected instruction must not pass for an answer. The question of a
+    list of questions and answers has all the words of the one that is asked, and answers nothing. `lead` is
+    the header of the table in the middle of which the text begins (sentences.header_of).
     """
     every = split(text)
     orders = [span for span in every if to_assistant(text[slice(*span)])]

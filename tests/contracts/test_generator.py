@@ -66,6 +66,15 @@ def test_where_there_are_choices_it_takes_the_likeliest_and_cites_it(generator):
     assert told == "40 days [1]"
 
 
+def test_what_it_takes_is_not_the_margins_alone(generator):
+    if isinstance(generator, FakeGenerator):
+        pytest.skip("it knows nothing else")
+    asked = replace(PROMPT, user=f"{PROMPT.user}\nAnswer:", choices=(("40 days", 0.5), ("3,000 rpm", 0.0)))
+    assert "".join(generator.stream(asked, max_tokens=24, stop=threading.Event())) == "3,000 rpm [1]"
+    whole = replace(asked, choices=(("3,", 0.0), ("3,000 rpm", 0.0)))  # what is half of it is likelier so far
+    assert "".join(generator.stream(whole, max_tokens=24, stop=threading.Event())) == "3,000 rpm [1]"
+
+
 def test_choosing_leaves_nothing_behind(generator):
     before = write(generator)
     for _ in range(2):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from appliance.errors import IntegrityError
 from appliance.types import Check, Report
 from tests.fakes import QUOTE, TEXT, FakeClient, FileResult, fake_document, fake_passage
-from tui.app import run
+from tui.app import Appliance, run
 
 MARK = "31337"
 HOSTILE = (
@@ -52,4 +52,5 @@ def hostile_client() -> HostileClient:
 
 if __name__ == "__main__":
     assert QUOTE in TEXT
-    sys.exit(run(hostile_client(), vault=os.environ.get("VAULT", "main"), unlocked=True, lock_minutes=15))
+    app = Appliance(hostile_client(), vault=os.environ.get("VAULT", "main"), unlocked=True, lock_minutes=15)
+    sys.exit(run(app))

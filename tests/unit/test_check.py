@@ -218,6 +218,15 @@ def test_a_scrap_of_a_table_gives_way_to_its_row(draft, shown):
     assert given.text == (f"{row} [1]" if shown == "quote" else shown)
 
 
+def test_a_row_in_the_middle_of_a_table_is_no_header_though_it_has_no_figures():
+    rows = "Pine valve | east manifold\nOak valve | laboratory"
+    table = replace(PASSAGES[0], text=rows, lead="Valve | Where it is")
+    first = rows.partition("\n")[0]
+    asked = Evidence(1, 0, len(first), first, "manual.pdf", 3, "Valves", 0.9)
+    row = check(f"{first} [1]", [table], replace(asked, end=len(rows), quote=rows))
+    assert to_the_point(row, [table], replace(asked, end=len(rows), quote=rows)) == row
+
+
 @pytest.mark.parametrize(
     "draft",
     [

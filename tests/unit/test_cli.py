@@ -351,7 +351,8 @@ def test_the_terminal_ui_is_told_that_a_weaker_sandbox_is_accepted(
 ) -> None:
     told = []
     monkeypatch.setattr(called, "Client", lambda _: contextlib.nullcontext())
-    monkeypatch.setattr("tui.app.run", lambda *_, accept_weaker, **__: told.append(accept_weaker) or 0)
+    monkeypatch.setattr("tui.app.Appliance", lambda *_, accept_weaker, **__: told.append(accept_weaker))
+    monkeypatch.setattr("tui.app.run", lambda _: 0)
     _on_a_terminal(monkeypatch)
     assert called.tui(parser().parse_args(words), Config(home=Path("nowhere"))) == 0
     assert told == ["--accept-weaker" in words]
@@ -365,7 +366,8 @@ def test_the_terminal_ui_opens_with_what_was_named(option: str, monkeypatch: pyt
     monkeypatch.setattr(called, "must_exist", lambda *_: None)
     given = Secret.passphrase(bytearray(b"p"))
     monkeypatch.setattr(called, "given", lambda *_: contextlib.nullcontext(given))
-    monkeypatch.setattr("tui.app.run", lambda *_, unlocked, **__: shown.append(unlocked) or 0)
+    monkeypatch.setattr("tui.app.Appliance", lambda *_, unlocked, **__: shown.append(unlocked))
+    monkeypatch.setattr("tui.app.run", lambda _: 0)
     _on_a_terminal(monkeypatch)
     options = parser().parse_args(["tui", "--vault", "v", option, *SECRETS.get(option, ["f"])])
     assert called.tui(options, Config(home=Path("nowhere"))) == 0

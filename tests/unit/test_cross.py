@@ -18,6 +18,7 @@ from appliance.retrieve.cross import (
     Judged,
     Marked,
     best_span,
+    likely_spans,
     ranked_spans,
     reading,
     row,
@@ -309,7 +310,7 @@ def test_a_span_stays_in_its_sentence():
     each = row([7], Placed([], []), Placed([5, 6, 7], [(0, 2), (3, 5), (6, 8)]), 32)
     logits = np.zeros((len(each.ids), 2), np.float32)
     logits[each.first, 0], logits[each.first + 2, 1] = 9, 9  # from the first sentence into the second
-    found = ranked_spans(logits, each, [(0, 5), (6, 8)])
+    found = ranked_spans(likely_spans(logits, each, [(0, 5), (6, 8)]))
     assert [marked.sentence for marked in found] == [(0, 5), (6, 8)]
     assert best_span(logits, each).span == (0, 8)
     assert all(marked.margin == pytest.approx(9) for marked in found)

@@ -70,8 +70,10 @@ def test_a_document_added_again_under_another_encoder_is_embedded_anew(bench, tm
         ("b.txt", "fake-encoder"),
         ("a.txt", "other-encoder"),
     ]
-    with pytest.raises(EncoderChanged, match="1 of 2 documents"):
+    with pytest.raises(EncoderChanged, match="1 of 2 documents") as caught:
         Retriever(bench.store, after.encoder).retrieve(QUESTION)
+    assert "config.toml" not in caught.value.hint, "of a vault that holds two no setting makes one"
+    assert "Add these documents again" in caught.value.hint
     assert {r.status for r in after.files(tmp_path).values()} == {"duplicate", "ok"}
     assert Retriever(bench.store, after.encoder).retrieve(QUESTION).passages
 

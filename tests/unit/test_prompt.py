@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.generate.prompt import (
+    _OVERHEAD,
     ANSWER_TOKENS,
     BRIEF,
     PASSAGE_TOKENS,
@@ -95,6 +96,24 @@ def test_long_headings_leave_the_answer_its_room():
     assert build((passage("Text.", heading=f"{part} {part} > The pump"),), "Text.").user.startswith(
         "[1] The pump\nText."
     )
+
+
+def test_a_passage_for_which_no_room_is_left_is_left_out_and_a_shorter_one_goes_in():
+    passages = (passage("Quote."), passage("word " * 500, 2, heading="A"), passage("Short.", 3))
+    room = 30
+    context = ANSWER_TOKENS + _OVERHEAD + count(SYSTEM) + count("?") + room
+    prompt = compose("?", passages, evidence(passages, "Quote."), count=count, context=context)
+    assert prompt.shown == (1, 3)
+    assert count(prompt.user.partition("\n\nQuestion")[0]) <= room
+
+
+def test_a_row_in_the_middle_of_a_table_comes_with_no_other_row_for_a_header():
+    rows = "Pine | east\nOak | west\nElm | north"
+    passages = (passage("Quote."), passage(rows, 2, lead="Valve | Where"))
+    telling = [[], [(rows.index("Elm"), len(rows))]]
+    quoted = evidence(passages, "Quote.")
+    user = compose("?", passages, quoted, telling=telling, count=count, context=2048).user
+    assert "[2] Pumps\nValve | Where\nElm | north\n\n" in user
 
 
 def test_a_table_keeps_its_header():

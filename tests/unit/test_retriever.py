@@ -13,13 +13,14 @@ from appliance import models, ways
 from appliance.ingest.chunk import chunks
 from appliance.quantity import Quantity
 from appliance.render import labelled
-from appliance.retrieve import refusal, words
+from appliance.retrieve import refusal, retriever, words
 from appliance.retrieve.cross import CrossReader
-from appliance.retrieve.reader import Reading, sentences
+from appliance.retrieve.reader import Question, Reading, sentences, wordings
 from appliance.retrieve.retriever import Retriever
 from appliance.retrieve.sections import section
+from appliance.retrieve.words import Query
 from appliance.types import PASSAGES, Block, Choice, Draft, Hit, Level, Parsed, chunk_input
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeEncoder, fake_passage
 from tests.stores import FakeStore
 from tests.unit.test_cross import Words
 
@@ -681,3 +682,18 @@ def test_of_a_long_table_every_row_may_be_quoted_under_the_tables_own_header():
         for span in sentences(passage.text, lead=passage.lead)
     ]
     assert [row.partition("\n")[0] for row in quotable] == [f"Valve: {tree} valve" for tree in trees.split()]
+
+
+def test_all_that_was_read_of_a_text_moves_with_it():
+    read = Reading(0.9, (4, 9), 0.8, mark=(5, 8), others=((20, 30),), choices=(Choice((5, 8), 2.0, 0.9),))
+    assert retriever._moved(read, 7) == replace(
+        read, span=(11, 16), mark=(12, 15), others=((27, 37),), choices=(Choice((12, 15), 2.0, 0.9),)
+    )
+
+
+def test_a_row_in_the_middle_of_a_table_is_read_under_the_tables_own_header():
+    passage = fake_passage(text="Pine valve | east\nOak valve | west", heading="")
+    asked = Query((), {"Where": 1.0, "Oak": 1.0}, ())
+    question = Question("Where is the Oak?", np.zeros(4, np.float32), asked, str.split)
+    found = [each.overlap for each in wordings(question, replace(passage, lead="Valve | Where it is"))]
+    assert found == [0.5, 1.0]

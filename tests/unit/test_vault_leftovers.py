@@ -10,14 +10,13 @@ import pytest
 
 from appliance import durable
 from appliance.errors import Cancelled, StorageFull, StoreDamaged
-from appliance.secret import Secret
 from appliance.vault import folder, rewrite
 from appliance.vault.access import keys
 from appliance.vault.access.keyfile import FLOOR
 from tests.killing import quick_slots
 from tests.stores import a_draft, added, noon
+from tests.unit.test_vault_rewrite import FILES, content, names, opened, passphrase, rotated
 
-FILES = {"anchor", "keys", "keys.bak", "open.lock", "store.db", "write.lock"}
 NEW = {"anchor.next", "store.db.next"}
 
 
@@ -26,34 +25,8 @@ def _quick(monkeypatch):
     quick_slots(monkeypatch)
 
 
-def passphrase():
-    return Secret.passphrase(bytearray(b"secret"))
-
-
-def opened(path):
-    return folder.open_vault(path, passphrase(), clock=noon)
-
-
-def rotated(path, **how):
-    return rewrite.rotate(path, passphrase(), kdf=FLOOR, clock=noon, **how)
-
-
 def backed_up(path, **how):
     return rewrite.backup(path, passphrase(), path.with_name("copy"), kdf=FLOOR, clock=noon, **how)
-
-
-def content(path):
-    """The digest of a vault that is sound."""
-    vault = opened(path)
-    try:
-        assert [check for check in vault.check(full=True) if not check.ok] == []
-        return vault.content_digest()
-    finally:
-        vault.close()
-
-
-def names(path):
-    return {found.name for found in path.iterdir()}
 
 
 @pytest.fixture
@@ -93,6 +66,15 @@ def as_before(vault):
     (vault / "next").mkdir()
     for name in names(vault) & NEW:
         (vault / name).rename(vault / "next" / name.removesuffix(".next"))
+
+
+@pytest.fixture
+def former(halfway):
+    """A vault whose rewrite by an older version was stopped right behind its commit."""
+    vault, file = halfway
+    as_before(vault)
+    keys.write(vault, file)
+    return vault
 
 
 @pytest.mark.parametrize("put", [lambda _: None, as_before], ids=["beside", "in a folder"])
@@ -147,10 +129,7 @@ def test_an_unknown_new_store_is_not_thrown_away(vault, name):
     assert (vault / name).read_bytes() == b"somebody's only copy"
 
 
-def test_a_former_new_store_that_was_brought_up_by_half_is_brought_up_to_the_end(halfway, monkeypatch):
-    vault, file = halfway
-    as_before(vault)
-    keys.write(vault, file)
+def test_a_former_new_store_that_was_brought_up_by_half_is_brought_up_to_the_end(former, monkeypatch):
     real = folder._bring
 
     def killed(path, target):
@@ -160,32 +139,26 @@ def test_a_former_new_store_that_was_brought_up_by_half_is_brought_up_to_the_end
 
     monkeypatch.setattr(folder, "_bring", killed)
     with pytest.raises(SystemExit):
-        opened(vault)
+        opened(former)
     monkeypatch.setattr(folder, "_bring", real)
-    assert names(vault) == FILES | {"anchor.next", "next"}
-    assert content(vault)
-    assert names(vault) == FILES
+    assert names(former) == FILES | {"anchor.next", "next"}
+    assert content(former)
+    assert names(former) == FILES
 
 
 @pytest.mark.parametrize("name", ["anchor", "store.db"])
-def test_no_link_is_followed_out_of_where_older_versions_built(halfway, name):
-    vault, file = halfway
-    as_before(vault)
-    keys.write(vault, file)
-    kept = vault.with_name("kept")
-    (vault / "next" / name).rename(kept)
-    (vault / "next" / name).symlink_to(kept)
+def test_no_link_is_followed_out_of_where_older_versions_built(former, name):
+    kept = former.with_name("kept")
+    (former / "next" / name).rename(kept)
+    (former / "next" / name).symlink_to(kept)
     with pytest.raises(StoreDamaged):
-        opened(vault)
-    assert names(vault) == FILES | {"next"}
+        opened(former)
+    assert names(former) == FILES | {"next"}
     assert kept.exists()
 
 
-def test_without_room_to_bring_it_up_nothing_of_it_is_lost(halfway, monkeypatch):
+def test_without_room_to_bring_it_up_nothing_of_it_is_lost(former, monkeypatch):
     """As on a kernel that lets nobody rename it into another folder."""
-    vault, file = halfway
-    as_before(vault)
-    keys.write(vault, file)
     real = Path.rename
 
     def within(path, target):
@@ -200,11 +173,11 @@ def test_without_room_to_bring_it_up_nothing_of_it_is_lost(halfway, monkeypatch)
         patched.setattr(Path, "rename", within)
         patched.setattr(durable, "sync", full)
         with pytest.raises(StorageFull):
-            opened(vault)
-        assert names(vault) == FILES | {"next"}
+            opened(former)
+        assert names(former) == FILES | {"next"}
         patched.setattr(durable, "sync", lambda _: None)
-        assert content(vault)
-    assert names(vault) == FILES
+        assert content(former)
+    assert names(former) == FILES
 
 
 def test_what_the_user_stops_leaves_no_trace(vault):

@@ -88,3 +88,23 @@ def test_json_that_is_no_object_is_refused() -> None:
         left.sendall(b"J\x00\x00\x00\x02[]")
         with pytest.raises(ValueError, match="frame"):
             wire.receive(right)
+
+
+@pytest.mark.parametrize("first", [0, 3, 5, 9, 14])
+def test_a_frame_of_which_a_signal_cuts_off_the_end_is_sent_to_its_end(first: int) -> None:
+    class Cut:
+        """Takes so many bytes at first, as a socket does when a signal comes."""
+
+        def __init__(self) -> None:
+            self.taken = b""
+
+        def sendmsg(self, parts: list[bytes]) -> int:
+            self.taken += b"".join(bytes(part) for part in parts)[:first]
+            return first
+
+        def sendall(self, data: bytes) -> None:
+            self.taken += bytes(data)
+
+    link = Cut()
+    wire.send_secret(link, bytearray(b"open sesame"))
+    assert link.taken == b"S\x00\x00\x00\x0bopen sesame"
