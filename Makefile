@@ -58,7 +58,7 @@ $(VENV)/.dev: $(VENV)/.factory requirements/dev.lock
 	@$(PIP) -r requirements/dev.lock
 	@touch $@
 
-$(MODELS)/.built: $(VENV)/.factory $(MAKES_MODELS) $(wildcard models/*.toml models/*.onnx models/*/adapter_*)
+$(MODELS)/.built: $(VENV)/.factory $(MAKES_MODELS) $(wildcard models/*.toml models/*.onnx models/*/*.json models/*/*.safetensors)
 	@echo "==> building the default models"
 	@scripts/runs/models.sh $(MODELS)
 	@touch $@

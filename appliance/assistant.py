@@ -348,7 +348,7 @@ def _written(
     draft = yield from _drafted(writer, prompt, watch=watch, stop=stop)
     checked = check(draft, found.passages, evidence, shown=prompt.shown, page_of=page_of)
     if writer.brief:
-        return in_words(draft, checked, question, found.passages, evidence)
+        return in_words(draft, checked, question, found.passages, evidence, sure=writer.sure)
     return to_the_point(checked, found.passages, evidence), evidence
 
 

@@ -153,12 +153,11 @@ class Choice:
     """Words of a passage that may answer, in the eyes of a trained reader.
 
     `span` are offsets in the passage's text, `margin` is the logit of their being the answer over there being
-    none, `sure` in [0, 1] the overlap (F1) with the answer that the reader's chances of all choices expect.
+    none.
     """
 
     span: Span
     margin: float
-    sure: float
 
 
 @dataclass(frozen=True, slots=True)

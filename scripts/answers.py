@@ -26,10 +26,10 @@ import numpy as np
 
 from appliance import config
 from appliance.evaluation import metrics
-from appliance.generate.brief import in_words, may_answer
+from appliance.generate.brief import SURE, in_words, may_answer
 from appliance.generate.check import check, quoted, to_the_point
 from appliance.generate.llm import LlamaGenerator
-from appliance.generate.prompt import REFUSED, compose, named
+from appliance.generate.prompt import REFUSED, compose
 from appliance.retrieve import cross
 from appliance.types import Evidence, Passage
 from scripts.corpora import load_reader
@@ -40,7 +40,7 @@ from scripts.squad import SEED, kept_apart, passage, questions
 FILE: Final = "dev/squad_dev/squad-dev-v2.0.rebuilt.json.gz"
 DISTRACTORS: Final = 2
 MOST_TOKENS: Final = 96
-SURE: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
+LEAST: Final = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
 """What the least certainty of words that stand alone is chosen from (appliance/generate/brief.py)."""
 _NEAR: Final = 24
 _MARKER: Final = re.compile(r"\[(\d+)\]")
@@ -82,6 +82,7 @@ def main() -> None:
         "absent": options.absent,
         "apart": options.apart,
         "seed": SEED,
+        "sure": SURE,
     }
     every = list(cases(options.data, options.limit, apart=options.apart, absent=options.absent))
     with options.out.open("a+", encoding="utf-8") as out:
@@ -150,7 +151,7 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
     if not writer.brief:
         final = to_the_point(checked, case.passages, evidence)
     elif may_answer(case.question, case.passages, evidence):
-        final, _ = in_words(draft, checked, case.question, case.passages, evidence)
+        final, _ = in_words(draft, checked, case.question, case.passages, evidence, sure=writer.sure)
     else:
         final = quoted(case.passages, evidence)
     cited = [int(number) for number in _MARKER.findall(draft)]
@@ -162,7 +163,7 @@ def answered(case: Case, writer: LlamaGenerator, quote: Quote) -> dict[str, Any]
         "refused": REFUSED.rstrip(".") in draft,
         "in_prompt": metrics.holds(prompt.user, case.answers),
         "in_words": final.text == checked.text and not checked.unsupported,
-        "sure": _sure(draft, case, evidence),
+        "sure": round(writer.sure, 4),
         "final_f1": _f1(case, metrics.unmarked(final.text)),
         "final_holds": metrics.holds(metrics.unmarked(final.text), case.answers),
         "quote_f1": _f1(case, evidence.quote),
@@ -183,12 +184,6 @@ def _marked(case: Case, evidence: Evidence) -> str:
     return case.passages[evidence.n - 1].text[slice(*evidence.mark)] if evidence.mark else ""
 
 
-def _sure(draft: str, case: Case, evidence: Evidence) -> float:
-    """Return how sure the reader is of the words that were taken."""
-    text, said = case.passages[evidence.n - 1].text, metrics.unmarked(draft).strip()
-    return next((each.sure for each in evidence.choices if named(text, each) == said), 0.0)
-
-
 def _numbers_stand(text: str, case: Case, cited: Sequence[int]) -> bool:
     held = " ".join(case.passages[number - 1].text for number in cited)
     return metrics.numbers(metrics.unmarked(text)) <= metrics.numbers(held)
@@ -200,7 +195,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     found = {name: round(statistics.fmean(float(row[name]) for row in rows), 4) for name in names}
     written = [row["f1"] for row in rows if not row["refused"]]
     found["f1_where_it_answers"] = round(statistics.fmean(written), 4) if written else 0.0
-    for least in SURE:
+    for least in LEAST:
         chosen = [row["f1"] for row in rows if row["sure"] >= least]
         found[f"sure_{least}"] = round(len(chosen) / len(rows), 4)
         found[f"f1_where_sure_{least}"] = round(statistics.fmean(chosen), 4) if chosen else 0.0

@@ -2,11 +2,12 @@
 
     python -m scripts.corpus --data ../shared/data --model FILE.gguf --out .cache/generator [--feedback FILE]
 
-Each example is what the appliance would put before its generator (appliance/generate/prompt.py): the passage
-that answers and two distractors, cut to the sentences that matter, each under its number. The shipped reader
-reads them, made as unsure as it is on strange documents: what it quotes and marks, right or wrong, is in the
-prompt, so that the generator learns when to follow. The answer is the words of the passage and its number; a
-share has no passage, or none about the subject, and then the answer is the refusal. Written are
+Each example is what the appliance would put before its generator (appliance/generate/prompt.py): the
+passage that answers, cut to the sentences that matter, under its number, and the words in it that the
+shipped reader would let it choose from, each with the reader's margin and what it is worth. The reader is
+made as unsure as it is on strange documents, so that the generator learns what the reader does not know.
+The answer is the words of the passage and its number; a share has no passage, or none about the subject,
+and then the answer is the refusal. Written are
 train.safetensors, dev.safetensors, both again as .jsonl for people, and card.json with counts, licences and
 hashes. The last line is JSON.
 """
@@ -18,30 +19,32 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from safetensors.numpy import save_file
 
+from appliance.evaluation import metrics
 from appliance.generate.llm import LlamaGenerator
 from appliance.generate.prompt import BRIEF, REFUSED, bare, compose
 from appliance.retrieve import cross
-from appliance.types import Passage, Prompt
+from appliance.types import CHOICES, Passage, Prompt
 from scripts import feedback
 from scripts.corpora import load_reader
 from scripts.quoting import Quote, quoting
 from scripts.reader_asked import Asked
-from scripts.reader_data import Index, cropped, held_out, pieces, roughened
+from scripts.reader_data import cropped, held_out, pieces, roughened
 from scripts.reader_sources import SOURCES
 from scripts.squad import passage
 
 SEED: Final = 20261128
 CONTEXT: Final = 2048
-DISTRACTORS: Final = (0.1, 0.3, 0.6)
-"""How often an example has none, one or two; fewer and shorter passages mean more questions an hour."""
+NUMBERS: Final = 3
+"""The passage stands under one of so many numbers, as in an answer to a person."""
 CROPPED: Final = 0.85
+"""How often what is not needed of a passage is cut away: shorter ones mean more questions an hour."""
 SHARES: Final = {"squad": 0.62, "natural": 0.2, "policy": 0.08, "covid": 0.05, "fairytale": 0.05}
 """What each source contributes; only questions whose answer is literally in their text."""
 LICENCES: Final = {
@@ -60,13 +63,24 @@ NO_PASSAGES: Final = 0.02
 FOREIGN: Final = 0.04
 """Examples that are to be refused: nothing was found, or nothing about the subject."""
 TOLD: Final = 4
-_HARDEST: Final = 8
 _LONGEST_ANSWER: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """Words to choose with the reader's margin; `worth` is their overlap (F1) with the answer, in [0, 1]."""
+
+    words: str
+    margin: float
+    worth: float
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
-    """A prompt with the answer wanted; `gold` is the number to cite, 0 where it is to be refused."""
+    """A prompt with the answer wanted; `gold` is the number to cite, 0 where it is to be refused.
+
+    `offers` are what it may be chosen from, if it is to be chosen.
+    """
 
     source: str
     document: str
@@ -74,6 +88,7 @@ class Example:
     prompt: str
     answer: str
     gold: int
+    offers: tuple[Offer, ...] = ()
 
 
 def main() -> None:
@@ -144,7 +159,7 @@ def _usable(each: Asked) -> bool:
 
 
 class Room:
-    """All passages of one source, to draw distractors from."""
+    """All passages of one source, as the appliance cuts them."""
 
     def __init__(self, asked: Sequence[Asked]) -> None:
         texts = {each.text: each for each in asked}
@@ -154,23 +169,11 @@ class Room:
             for each in texts.values()
             for start, end in self.pieces[each.text]
         ]
-        self._index = Index([text for _, text in self.pool])
 
-    def near(self, each: Asked, rng: np.random.Generator) -> list[tuple[str, str]]:
-        """Return passages with many of the question's words in which no answer stands."""
-        wanted = [answer.casefold() for answer in each.answers]
-        found = [
-            self.pool[number]
-            for number in self._index.nearest(f"{each.title} {each.question}", 3 * _HARDEST)
-            if self.pool[number][1] not in each.text
-            and not any(answer in self.pool[number][1].casefold() for answer in wanted)
-        ][:_HARDEST]
-        count = int(rng.choice(len(DISTRACTORS), p=DISTRACTORS))
-        return [found[index] for index in rng.permutation(len(found))[:count]]
-
-    def any(self, rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
-        """Return passages about anything."""
-        return [self.pool[int(rng.integers(len(self.pool)))] for _ in range(count)]
+    def any(self, rng: np.random.Generator) -> Passage:
+        """Return a passage about anything."""
+        title, text = self.pool[int(rng.integers(len(self.pool)))]
+        return passage(text, title)
 
 
 def example(
@@ -183,22 +186,29 @@ def example(
         yield _refusing(each, question, Prompt(BRIEF, bare(question)))
         return
     if kind < NO_PASSAGES + FOREIGN:
-        found = [passage(text, title) for title, text in foreign.any(rng, len(DISTRACTORS))]
-        yield _refusing(each, question, _prompt(question, found, rng, quote, writer))
+        yield _refusing(each, question, _prompt(question, foreign.any(rng), rng, quote, writer))
         return
     start, end = each.span or (0, 0)
     holding = next((part for part in room.pieces[each.text] if part[0] <= start and end <= part[1]), None)
     if holding is None:
         return
     first, last = cropped(each, holding, rng, often=CROPPED)
-    others = [passage(text, title) for title, text in room.near(each, rng)]
-    at = int(rng.integers(len(others) + 1))
-    found = [*others[:at], passage(each.text[first:last], each.title), *others[at:]]
-    prompt = _prompt(question, found, rng, quote, writer)
+    prompt = _prompt(question, passage(each.text[first:last], each.title), rng, quote, writer)
     answer = " ".join(each.text[start:end].split())
     shown = prompt.user.rpartition("\n\nQuestion: ")[0]
     if answer in " ".join(shown.split()):
-        yield Example(each.source, each.document, question, prompt.user, f"{answer} [{at + 1}]", at + 1)
+        n = prompt.shown[0]
+        offers = _offers(prompt, answer, each.answers)
+        yield Example(each.source, each.document, question, prompt.user, f"{answer} [{n}]", n, offers)
+
+
+def _offers(prompt: Prompt, answer: str, answers: Sequence[str]) -> tuple[Offer, ...]:
+    """Return what may be chosen, the answer in any case: for the reader's last choice where it is none."""
+    golds = [answer, *answers]
+    found = [Offer(words, margin, metrics.best(golds, words)[1]) for words, margin in prompt.choices]
+    if found and all(each.worth < 1 for each in found):
+        found[CHOICES - 1 :] = [Offer(answer, found[-1].margin, 1.0)]
+    return tuple(found)
 
 
 def _refusing(each: Asked, question: str, prompt: Prompt) -> Example:
@@ -206,14 +216,14 @@ def _refusing(each: Asked, question: str, prompt: Prompt) -> Example:
 
 
 def _prompt(
-    question: str, found: Sequence[Passage], rng: np.random.Generator, quote: Quote, writer: LlamaGenerator
+    question: str, found: Passage, rng: np.random.Generator, quote: Quote, writer: LlamaGenerator
 ) -> Prompt:
-    """Return the prompt as the appliance makes it."""
+    """Return the prompt as the appliance makes it, the passage under any number."""
     heard = [word for word in question.split() if rng.random() >= MISHEARD]
-    evidence, telling = quote(" ".join(heard) or question, found)
-    return compose(
-        question, found, evidence, telling=telling, count=writer.count, context=CONTEXT, brief=True
-    )
+    evidence, _ = quote(" ".join(heard) or question, [found])
+    before = [passage("")] * int(rng.integers(NUMBERS))
+    evidence = replace(evidence, n=len(before) + 1)
+    return compose(question, [*before, found], evidence, count=writer.count, context=CONTEXT, brief=True)
 
 
 def written(found: Sequence[Example], path: Path, writer: LlamaGenerator) -> dict[str, Any]:
@@ -223,7 +233,7 @@ def written(found: Sequence[Example], path: Path, writer: LlamaGenerator) -> dic
         "tokens": np.array([token for tokens, _ in rows for token in tokens], np.int32),
         "starts": np.cumsum([0, *(len(tokens) for tokens, _ in rows)], dtype=np.int64),
         "answers": np.array([begin for _, begin in rows], np.int32),
-    }
+    } | offered(found, writer)
     file = path.with_suffix(".safetensors")
     save_file(arrays, file)
     with path.with_suffix(".jsonl").open("w", encoding="utf-8") as out:
@@ -234,6 +244,21 @@ def written(found: Sequence[Example], path: Path, writer: LlamaGenerator) -> dic
         "refusals": sum(not each.gold for each in found),
         "sources": dict(Counter(each.source for each in found)),
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
+
+
+def offered(found: Sequence[Example], writer: LlamaGenerator) -> dict[str, Any]:
+    """Return what may be chosen as arrays: of example i it is offers[i] to offers[i + 1] - 1.
+
+    `offer_tokens` are those by which each is judged, from offer_starts[j] to offer_starts[j + 1] - 1.
+    """
+    lines = [(writer.chosen(one.words, each.gold), one) for each in found for one in each.offers]
+    return {
+        "offers": np.cumsum([0, *(len(each.offers) for each in found)], dtype=np.int64),
+        "offer_tokens": np.array([token for tokens, _ in lines for token in tokens], np.int32),
+        "offer_starts": np.cumsum([0, *(len(tokens) for tokens, _ in lines)], dtype=np.int64),
+        "margins": np.array([one.margin for _, one in lines], np.float32),
+        "worths": np.array([one.worth for _, one in lines], np.float32),
     }
 
 

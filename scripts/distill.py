@@ -4,12 +4,13 @@
         --work .cache/small --minutes 60 --workers 4 [--until 0.6 | --grid FILE]
 
 The student (scripts/cut.py) learns three things at once: on the answers' tokens what the teacher expects
-(KL divergence at a temperature: Hinton et al. 2015) and what is right (cross-entropy); at every token, to
-hand each of its layers what that layer was given in the teacher, for which the layers before it must do the
-work of those that were cut out between. What is trained is an adapter on every linear layer, as in
-scripts/train_lora.py and with its --grid, so that what has to be kept of a student is small. Stopped and
-started again it goes on from its last checkpoint. Progress is JSON, one line a round; so is the last line.
-WORK/adapter is in PEFT's format: scripts/convert.py merges it into the student.
+(KL divergence at a temperature: Hinton et al. 2015) and what is right (scripts/examples.py: choice and
+cross-entropy); at every token, to hand each of its layers what that layer was given in the teacher, for
+which the layers before it must do the work of those that were cut out between. What is trained is an
+adapter on every linear layer, as in scripts/train_lora.py and with its --grid, so that what has to be kept
+of a student is small. Stopped and started again it goes on from its last checkpoint. Progress is JSON, one
+line a round; so is the last line. WORK/adapter is in PEFT's format: scripts/convert.py merges it into the
+student.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from torch.nn import functional
 from appliance.errors import UsageError
 from scripts import train_lora
 from scripts.cut import KEPT
-from scripts.examples import answered, foretell, load_model
+from scripts.examples import cost, foretell, load_model
 from scripts.train_lora import Adapted
 
 RANK: Final = 48
 """More than an adapter for a task takes: it has to make good for whole layers."""
 TEMPERATURE: Final = 2.0
 EXPECTED, STATES, RIGHT = 1.0, 1.0, 0.4
-"""The weights of divergence, states and cross-entropy; the first and last to each other as in DistilBERT."""
+"""The weights of divergence, states and what is right; the first and last to each other as in DistilBERT."""
 _SAFE: Final = "Nothing was written. Cut the student from this teacher with python -m scripts.cut."
 
 
@@ -101,11 +102,11 @@ class Taught(Adapted):
         self.model.train()
         given = self._train.batch(batch)
         with torch.no_grad():
-            wanted, above = foretell(self._teacher, given, states=True)
-        logits, own = foretell(self._bare, given, states=True)
-        expected = divergence(wanted, logits)
-        states = distance(given_to(above, self._kept), own[1:], given.inside)
-        right, share = answered(logits, given)
+            teacher = foretell(self._teacher, given, states=True)
+        found = foretell(self._bare, given, states=True)
+        expected = divergence(teacher.logits, found.logits)
+        states = distance(given_to(teacher.states, self._kept), found.states[1:], given.inside)
+        right, share = cost(found, given)
         self.replica.descend(EXPECTED * expected + STATES * states + RIGHT * right, factor)
         parts = {"kl": expected, "states": states, "loss": right}
         losses = {name: float(part.detach()) for name, part in parts.items()}
@@ -136,7 +137,14 @@ def main() -> int:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     out = options.work / "adapter"
-    job = Job(options.student, options.examples, out, grid=options.grid, teacher=options.teacher)
+    job = Job(
+        options.student,
+        options.examples,
+        out,
+        grid=options.grid,
+        start=options.start,
+        teacher=options.teacher,
+    )
     return train_lora.run(job, options.work, options)
 
 

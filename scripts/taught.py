@@ -33,7 +33,7 @@ from appliance.generate.prompt import ANSWER_TOKENS, BRIEF, REFUSED, SYSTEM
 from appliance.sentences import split
 from appliance.types import Evidence, Passage, Prompt
 from scripts import quoting
-from scripts.corpus import Example, written
+from scripts.corpus import Example, Offer, written
 from scripts.fetch import digest
 from scripts.quoting import Writer
 from scripts.squad import passage
@@ -63,13 +63,18 @@ def read_examples(path: Path) -> list[Example]:
     """
     try:
         lines = path.read_text("utf-8").splitlines()
-        return [Example(**json.loads(line)) for line in lines]
-    except (OSError, ValueError, TypeError) as error:
+        return [_example(json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         known = ", ".join(field.name for field in fields(Example))
         raise UsageError(
             f"{path.name} holds no examples: {error}.",
             hint=f"{_SAFE} A line is an object of {known}: python -m scripts.corpus.",
         ) from error
+
+
+def _example(told: dict[str, Any]) -> Example:
+    offers = tuple(Offer(**each) for each in told.pop("offers", ()))
+    return Example(**told, offers=offers)
 
 
 def passages_of(prompt: str) -> list[Passage]:
@@ -127,7 +132,12 @@ def judged(draft: str, each: Example, *, brief: bool) -> Drafted:
 def examples(asked: Sequence[Example], found: Sequence[Drafted]) -> list[Example]:
     """Return the prompts with the teacher's answers, where those are kept."""
     pairs = zip(asked, found, strict=True)
-    return [replace(each, answer=made.answer) for each, made in pairs if made.verdict == "kept"]
+    return [_taught(each, made.answer) for each, made in pairs if made.verdict == "kept"]
+
+
+def _taught(each: Example, answer: str) -> Example:
+    """Return the example with that answer; what the words offered are worth is known for its own only."""
+    return each if answer == each.answer else replace(each, answer=answer, offers=())
 
 
 def main() -> int:

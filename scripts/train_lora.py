@@ -2,10 +2,12 @@
 
     python -m scripts.train_lora --model FOLDER_OR_GGUF --work .cache/generator --minutes 60 --workers 4
 
-Low-rank adapters on every linear layer (Hu et al. 2021), by peft; the loss is that of the answer's tokens
-alone, and only for those are logits computed. Batches are of one length, more or less, without padding on the
-left. Stopped and started again it goes on from its last checkpoint. Progress is JSON, one line a round; so is
-the last line. The adapter of the best judged round is written in PEFT's format.
+Low-rank adapters on every linear layer (Hu et al. 2021), by peft. What is learnt are the answer's own
+tokens and, where words are offered, the choice among them by margin and likelihood, as the appliance
+chooses (scripts/examples.py); logits are computed for those alone. Batches are of one length, more or less,
+without padding on the left. Stopped and started again it goes on from its last checkpoint. Progress is
+JSON, one line a round; so is the last line. The adapter of the best judged round is written in PEFT's
+format; `--start` trains one on.
 
 With `--grid FILE` it trains for the 4-bit file: every few rounds base and adapter together are rounded to the
 shipped grid, as scripts/quantize.py will with the same importance (scripts/importance.py), and the base takes
@@ -26,19 +28,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file
 from torch import Tensor
 
 from appliance.errors import ApplianceError, UsageError
-from scripts import adapter, families, floats, gguf, quantize
-from scripts.examples import JUDGE_EVERY, SEED, Learner, answered, foretell, load_model, save_whole
+from scripts import adapter, families, floats, gguf, hf, quantize
+from scripts.examples import JUDGE_EVERY, SEED, Learner, cost, foretell, load_model, save_whole
 from scripts.fetch import digest
 from scripts.replicas import Replica, train
 
 RANK: Final = 32
 PEAK: Final = 8e-4
 """Ten times what full training takes (Schulman et al. 2025, "LoRA without regret")."""
+ONWARD: Final = 0.5
+"""The share of the peak for an adapter that is trained on."""
 GRID_EVERY: Final = 9
 """Rounds between two roundings to the grid: each takes 12 s of one core."""
 LAYERS: Final = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -88,16 +93,48 @@ def rounded(weight: Tensor, name: str, plan: quantize.Plan) -> Tensor:
     return torch.tensor(floats.unpack(quantize.quantized(exact, plan)))  # of its own: bytes cannot be written
 
 
+def _rank(folder: Path) -> int:
+    """Return the rank of an adapter to train on.
+
+    Raises:
+        UsageError: it is laid on otherwise than one that is made here.
+    """
+    rank, scale = adapter.strength(hf.read_json(folder / adapter.CONFIG))
+    if scale != 1:
+        raise UsageError(f"{folder.name} is laid on {scale} times, not once.", hint=_OTHER)
+    return rank
+
+
+def _begin(model: Any, folder: Path) -> None:
+    """Give the model that peft wrapped the weights of an adapter.
+
+    Raises:
+        UsageError: it is of other layers.
+    """
+    found = set_peft_model_state_dict(model, load_file(folder / adapter.WEIGHTS))
+    wrong = [*found.unexpected_keys, *(name for name in found.missing_keys if "lora_" in name)]
+    if wrong:
+        raise UsageError(f"{folder.name} is not of this model's layers: {wrong[0]}.", hint=_OTHER)
+
+
+_OTHER: Final = "Nothing was trained. --start takes an adapter that was made here for the same base."
+
+
 class Adapted(Learner):
     """A worker's model with its adapter and data."""
 
     def __init__(self, job: Job, taken: int, *, rank: int = RANK) -> None:
         torch.manual_seed(SEED)
+        if job.start:
+            rank = _rank(job.start)
         config = LoraConfig(r=rank, lora_alpha=rank, target_modules=LAYERS)
         model = get_peft_model(load_model(job.model), config)
+        if job.start:
+            _begin(model, job.start)
         super().__init__(model, model.base_model.model, job.examples)
         trained = [each for each in model.parameters() if each.requires_grad]
-        self.replica = Replica([{"params": trained}], peak=PEAK, decay=0.0, taken=taken)
+        peak = PEAK * ONWARD if job.start else PEAK
+        self.replica = Replica([{"params": trained}], peak=peak, decay=0.0, taken=taken)
         self._grid = Grid(model, job.grid) if job.grid else None
         self._rounds = 0
         self._out = job.out
@@ -106,7 +143,7 @@ class Adapted(Learner):
         """Train on the examples `batch`."""
         self.model.train()
         given = self._train.batch(batch)
-        loss, right = answered(foretell(self._bare, given)[0], given)
+        loss, right = cost(foretell(self._bare, given), given)
         self.replica.descend(loss, factor)
         return {"tokens": given.size, "loss": float(loss.detach()), "right": right}
 
@@ -125,19 +162,22 @@ class Adapted(Learner):
 class Job:
     """What a worker loads: the model, the folder of the examples, and where the adapter goes.
 
-    `grid` is the importance of the columns, where it is trained for the 4-bit file.
+    `grid` is the importance of the columns, where it is trained for the 4-bit file; `start` the folder of the
+    adapter to train on, if there is one.
     """
 
     model: Path
     examples: Path
     out: Path
     grid: Path | None
+    start: Path | None
 
     @property
     def sources(self) -> tuple[Path, ...]:
         """Return examples and model: a checkpoint goes on with no others."""
         whole = self.model if self.model.is_file() else self.model / "model.safetensors"
-        return (self.examples / "train.safetensors", whole)
+        begun = (self.start / adapter.WEIGHTS,) if self.start else ()
+        return (self.examples / "train.safetensors", whole, *begun)
 
     @property
     def phase(self) -> str:
@@ -157,6 +197,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grid", type=Path, help="train for the 4-bit file; what scripts/importance.py wrote"
     )
+    parser.add_argument("--start", type=Path, help="the folder of an adapter to train on")
 
 
 def run(job: Job, work: Path, options: argparse.Namespace) -> int:
@@ -189,7 +230,7 @@ def main() -> int:
     add_training(parser)
     options = parser.parse_args()
     out = options.out or options.work / "adapter"
-    return run(Job(options.model, options.work, out, options.grid), options.work, options)
+    return run(Job(options.model, options.work, out, options.grid, options.start), options.work, options)
 
 
 if __name__ == "__main__":

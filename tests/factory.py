@@ -44,7 +44,8 @@ def train_lora(options: Options) -> None:
     """Go on from a checkpoint as the real one does: of this data alone, and with nothing to do at its end."""
     out = options.out or options.work / "adapter"
     out.mkdir(exist_ok=True)
-    learned = (options.work / "train.jsonl").read_text().count("\n")
+    lines = options.work / "train.jsonl"  # a student's examples are elsewhere for people to read
+    learned = lines.read_text().count("\n") if lines.exists() else 0
     state = options.work / "checkpoint.safetensors"
     known, minutes = json.loads(state.read_text()) if state.exists() else (learned, 0)
     if known != learned:
@@ -52,7 +53,10 @@ def train_lora(options: Options) -> None:
     if minutes < options.minutes * options.until:
         minutes = options.minutes * options.until
         state.write_text(json.dumps([learned, minutes]))
-        made = {"learned": learned + minutes, "base": options.model.read_text(), "grid": known_grid(options)}
+        base = options.model / "config.json" if options.model.is_dir() else options.model
+        begun = options.start / "adapter_model.safetensors" if options.start else None
+        learned += json.loads(begun.read_text())["learned"] if begun else 0
+        made = {"learned": learned + minutes, "base": base.read_text(), "grid": known_grid(options)}
         (out / "adapter_model.safetensors").write_text(json.dumps(made))
 
 
@@ -174,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for option in (
         "--data", "--feedback", "--model", "--work", "--out", "--card", "--set", "--layers", "--teacher",
-        "--student", "--examples", "--base", "--grid", "--importance",
+        "--student", "--examples", "--base", "--grid", "--start", "--importance",
     ):  # fmt: skip
         parser.add_argument(option, type=Path)
     for option in ("--kind", "--type", "--keep"):

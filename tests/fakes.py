@@ -283,11 +283,15 @@ class FakeEncoder:
 class FakeGenerator:
     """Writes the draft it was given, a word a token."""
 
-    def __init__(self, draft: str = f"{QUOTE} [1]", *, context: int = 2048, brief: bool = False) -> None:
+    def __init__(
+        self, draft: str = f"{QUOTE} [1]", *, context: int = 2048, brief: bool = False, sure: float = 0.9
+    ) -> None:
         self.name = "fake-generator"
         self.context = context
         self.brief = brief
         self.usage = Tokens()
+        self.sure = 0.0
+        self._sure = sure
         self.prompts: list[Prompt] = []
         self.closed = False
         self._draft = draft
@@ -298,6 +302,7 @@ class FakeGenerator:
     def stream(self, prompt: Prompt, *, max_tokens: int, stop: threading.Event) -> Iterator[str]:
         self.prompts.append(prompt)
         self.usage = Tokens(prompt=self.count(prompt.system) + self.count(prompt.user))
+        self.sure = self._sure if prompt.choices else 0.0
         short = [each for each in prompt.choices if self.count(each[0]) < max_tokens]
         said = "" if prompt.choices else self._draft
         if short:

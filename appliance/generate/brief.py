@@ -1,8 +1,8 @@
 """Evidence + a brief model's choice -> whether a few words may answer, and whether those that it took do.
 
 Such a model does not write: it takes one of the words that the reader points to (Evidence.choices), by the
-reader's margins and its own likelihoods together. They stand alone only where the reader's own chances agree
-about them; else the quote, which shows more, is the answer.
+reader's margins and its own likelihoods together. They stand alone only where the two are sure of them; else
+the quote, which shows more, is the answer.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from appliance.quantity import asked_for
 from appliance.sentences import CELL
 from appliance.types import Choice, Evidence, Passage
 
-SURE = 0.7
-"""The least Choice.sure of words that stand alone; chosen in scripts/LOG.md."""
+FAR = 4.0
+"""How much less likely than its best the reader may find words that stand alone, as a logit: the cell, which
+chooses and says how sure it is, is not trusted."""
+SURE = 0.75
+"""The least Generator.sure of words that stand alone; chosen in scripts/LOG.md."""
 
 
 def may_answer(question: str, passages: Sequence[Passage], evidence: Evidence) -> bool:
@@ -30,15 +33,22 @@ def may_answer(question: str, passages: Sequence[Passage], evidence: Evidence) -
 
 
 def in_words(
-    draft: str, checked: Checked, question: str, passages: Sequence[Passage], evidence: Evidence
+    draft: str,
+    checked: Checked,
+    question: str,
+    passages: Sequence[Passage],
+    evidence: Evidence,
+    *,
+    sure: float,
 ) -> tuple[Checked, Evidence]:
     """Return `checked`, what the check made of `draft`, with the evidence in which its words are the mark.
 
-    That is where they are one of the choices, letter by letter, and stand alone; else the quote answers.
+    That is where the model is so `sure` of them and they are one of the choices, letter by letter, and stand
+    alone; else the quote answers.
     """
     text, marker = passages[evidence.n - 1].text, f" [{evidence.n}]"
     for each in _standing(question, passages, evidence):
-        if draft == named(text, each) + marker == checked.text:
+        if sure >= SURE and draft == named(text, each) + marker == checked.text:
             return checked, replace(evidence, mark=each.span)
     return instead(checked, passages, evidence), evidence
 
@@ -54,7 +64,9 @@ def _standing(question: str, passages: Sequence[Passage], evidence: Evidence) ->
     text, quantity = passages[evidence.n - 1].text, asked_for(question)
     for each in evidence.choices:
         start, end = each.span
-        if each.sure < SURE or not (evidence.start <= start and end <= evidence.end):
+        if each.margin < evidence.choices[0].margin - FAR:
+            continue
+        if not (evidence.start <= start and end <= evidence.end):
             continue
         if is_half(text, each.span) or not _whole(text[start:end]):
             continue

@@ -59,7 +59,7 @@ class CellGenerator:
         """
         require(accept_weaker=accept_weaker)
         known_template(found.card.template)
-        self.usage = Tokens()
+        self.usage, self.sure = Tokens(), 0.0
         self._found = found
         self._threads = threads
         self._accept_weaker = accept_weaker
@@ -123,7 +123,7 @@ class CellGenerator:
             NoRoom: the prompt leaves no room for an answer.
             GeneratorDied: the library failed, or the cell died, fell silent or did not answer as agreed.
         """
-        self.usage = Tokens()
+        self.usage, self.sure = Tokens(), 0.0
         if stop.is_set():
             return
         with _Guarded(self):
@@ -141,7 +141,7 @@ class CellGenerator:
                 yield from written.pieces(stop)
             finally:
                 clean = written.finish()
-                self.usage = written.usage
+                self.usage, self.sure = written.usage, written.sure
                 if not clean:
                     self.close()
 
@@ -282,7 +282,7 @@ class _Written:
         self._context = context
         self._stopped_at = 0.0
         self._ended = False
-        self.usage = Tokens()
+        self.usage, self.sure = Tokens(), 0.0
 
     def pieces(self, stop: threading.Event) -> Iterator[str]:
         """Yield what the cell writes until it has ended, at most `most` pieces."""
@@ -319,8 +319,9 @@ class _Written:
         if "piece" in said:
             return _text(said["piece"])
         if "end" in said:
-            read, written = said["end"]
+            read, written, sure = said["end"]
             self.usage = Tokens(_whole(read, most=self._context), _whole(written, most=self._most))
+            self.sure = _share(sure)
             self._ended = True
             return None
         self._ended = True
@@ -394,4 +395,10 @@ def _text(value: object) -> str:
 def _whole(value: object, *, most: int) -> int:
     if type(value) is not int or not 0 <= value <= most:
         raise ValueError("not a number in its range")
+    return value
+
+
+def _share(value: object) -> float:
+    if not isinstance(value, float) or not 0 <= value <= 1:  # NaN is neither
+        raise ValueError("not a share")
     return value

@@ -108,7 +108,7 @@ def _write(engine: LlamaGenerator, asked: Mapping[str, Any]) -> None:
     except ApplianceError:
         _say(failed="engine")
     else:
-        _say(end=[engine.usage.prompt, engine.usage.output])
+        _say(end=[engine.usage.prompt, engine.usage.output, engine.sure])
 
 
 def _say(**message: object) -> None:

@@ -15,6 +15,7 @@ import importlib.util
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 CONTEXT = 2048
 _ABORTED = 2  # llama_decode's status when the abort callback said so
 _NO = False
+_TEMPERATURE = 3.0
+"""What the sums of margin and likelihood are divided by to become chances; chosen in scripts/LOG.md."""
 _CHUNK = 128  # tokens a decode call; `stop` is looked at between two of them
 
 
@@ -74,7 +77,7 @@ class Stop(Protocol):
 
 
 class Generator(Protocol):
-    """Writes an answer. One stream at a time; `usage` is that of the last one, final when it has ended."""
+    """Writes an answer. One stream at a time; `usage` and `sure` are the last one's, final at its end."""
 
     @property
     def name(self) -> str:
@@ -91,6 +94,10 @@ class Generator(Protocol):
     @property
     def usage(self) -> Tokens:
         """Return the tokens read and written by the last stream."""
+
+    @property
+    def sure(self) -> float:
+        """Return the overlap (F1) with the answer that is expected of the choice made; 0 where none was."""
 
     def count(self, text: str) -> int:
         """Return how many tokens `text` has."""
@@ -154,6 +161,7 @@ class LlamaGenerator:
         self.brief = self._template.brief
         self.name = name
         self.usage = Tokens()
+        self.sure = 0.0
         self._lib = llama()
         self._stop: Stop = threading.Event()
         self._kept: list[int] = []  # the system prefix now held in the context, complete
@@ -190,7 +198,7 @@ class LlamaGenerator:
         most = min(max_tokens, self.context - begun)
         if most < 1:
             raise NoRoom("The prompt is longer than the model's context.")
-        self.usage = Tokens(prompt=begun)
+        self.usage, self.sure = Tokens(prompt=begun), 0.0
         if self._hold(prefix) and self._evaluate(body):
             yield from self._choose(prompt, begun, most) if prompt.choices else self._write(most)
 
@@ -200,16 +208,23 @@ class LlamaGenerator:
         Logits of the one and log-likelihoods of the other add up: each knows what the other does not
         (scripts/LOG.md). The marker behind the words counts too: it tells that they are the whole answer.
         """
+        if not prompt.shown:
+            return
         marker = f" [{prompt.shown[0]}]"
-        end = self._untrusted(marker)[:1]
-        lines = [(words, margin, self._untrusted(words) + end) for words, margin in prompt.choices[:CHOICES]]
+        lines = [
+            (words, margin, self.chosen(words, prompt.shown[0])) for words, margin in prompt.choices[:CHOICES]
+        ]
         # What has no words, or more than there is room for, is none.
-        lines = [line for line in lines if 1 < len(line[2]) <= min(most, _CHUNK)]
+        lines = [line for line in lines if line[0].strip() and 1 < len(line[2]) <= min(most, _CHUNK)]
         found = self._likelihoods([tokens for _, _, tokens in lines], begun)
         if found:
-            best = max(range(len(lines)), key=lambda number: lines[number][1] + found[number])
-            words, _, tokens = lines[best]
+            sums = np.array([margin for _, margin, _ in lines]) + found
+            if not np.isfinite(sums).all():
+                raise ApplianceError("The model gives no chances.")
+            words, _, tokens = lines[int(sums.argmax())]
             self.usage = Tokens(self.usage.prompt, len(tokens))
+            if len(lines) == len(prompt.choices):  # nothing is certain where a choice was not looked at
+                self.sure = sureness(sums, [each for each, _, _ in lines])
             yield words + marker
 
     def _likelihoods(self, lines: Sequence[Sequence[int]], begun: int) -> list[float]:
@@ -267,6 +282,10 @@ class LlamaGenerator:
         """Return the tokens of an answer as the model should write them, its end included."""
         return [*self._untrusted(answer), int(self._lib.llama_vocab_eot(self._vocab))]
 
+    def chosen(self, words: str, n: int) -> list[int]:
+        """Return the tokens by which a choice of passage `n` is judged: its words and the marker's first."""
+        return self._untrusted(words) + self._untrusted(f" [{n}]")[:1]
+
     def _untrusted(self, text: str) -> list[int]:
         """Tokenise text in which nobody may forge a turn: no control token comes out of it."""
         tokens = self._tokenize(text, special=False)
@@ -311,6 +330,24 @@ class LlamaGenerator:
         buffer = ctypes.create_string_buffer(512)
         size = self._lib.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, _NO)
         return buffer.raw[: max(size, 0)]
+
+
+def sureness(sums: Sequence[float] | npt.NDArray[np.float64], words: Sequence[str]) -> float:
+    """Return what overlap (F1) with the answer the chances of all `words` expect of the likeliest of them.
+
+    `sums` are margins and log-likelihoods together. The same words in two places are one answer.
+    """
+    best = int(np.argmax(sums))
+    chances = np.exp((np.asarray(sums) - sums[best]) / _TEMPERATURE)
+    overlaps = [_overlap(words[best], each) for each in words]
+    return min(float(chances @ overlaps / chances.sum()), 1.0)
+
+
+def _overlap(one: str, two: str) -> float:
+    """Return the F1 of two texts, by their words."""
+    words = [Counter(text.casefold().split()) for text in (one, two)]
+    common = (words[0] & words[1]).total()
+    return 2 * common / (words[0].total() + words[1].total())
 
 
 def _groups(lines: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:

@@ -61,14 +61,16 @@ def compose(
     that it was trained on these prompts and needs no example. The quote goes in with what stands about it, of
     other passages the sentences that `telling` and the question's words point to. What does not fit is left
     out, further passages first and the quote's beginning never. A `brief` model is to take one of the
-    evidence's choices, and is not told which of them the reader likes best.
+    evidence's choices: it is shown the passage that they stand in and no other, and is not told which of them
+    the reader likes best.
     """
     system = BRIEF if brief else SYSTEM
     asked = _cut_words(question, QUESTION_TOKENS, count)
     words = read(asked).words
     room = context - ANSWER_TOKENS - _OVERHEAD - count(system) - count(asked)
     room = min(room, PASSAGE_TOKENS)
-    order = [evidence.n, *(n for n in range(1, len(passages) + 1) if n != evidence.n)][:PASSAGES]
+    order = [evidence.n, *(n for n in range(1, len(passages) + 1) if n != evidence.n)]
+    order = order[: 1 if brief else PASSAGES]
     blocks: list[str] = []
     shown: list[int] = []
     for n in order:

@@ -185,18 +185,7 @@ def ranked_spans(told: Sequence[Sequence[Marked]]) -> tuple[Marked, ...]:
 def choices(told: Sequence[Sequence[Marked]]) -> tuple[Choice, ...]:
     """Return the likeliest spans of all sentences, best first."""
     best = sorted(itertools.chain(*told), key=lambda marked: -marked.margin)[:CHOICES]
-    chances = np.exp([marked.margin - best[0].margin for marked in best])
-    chances /= chances.sum()
-    return tuple(
-        Choice(one.span, one.margin, float(sum(chances * [_common(one.span, two.span) for two in best])))
-        for one in best
-    )
-
-
-def _common(one: Span, two: Span) -> float:
-    """Return the F1 of two spans, in characters."""
-    common = min(one[1], two[1]) - max(one[0], two[0])
-    return 2 * max(common, 0) / (one[1] - one[0] + two[1] - two[0])
+    return tuple(Choice(marked.span, marked.margin) for marked in best)
 
 
 def _none(logits: Floats) -> float:

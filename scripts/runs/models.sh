@@ -42,7 +42,8 @@ merged() {  # of both generators
 if ! finished smollm2-135m-cited; then
   step "generator: SmolLM2 with the adapter that was trained here, to 4 bits"
   merged
-  "$python" -m scripts.quantize "$cache/cited/merged.gguf" "$cache/cited/model.gguf"
+  "$python" -m scripts.quantize "$cache/cited/merged.gguf" "$cache/cited/model.gguf" \
+    --importance models/smollm2-135m-cited/importance.safetensors
   install_model smollm2-135m-cited "$cache/cited/model.gguf"
 fi
 if ! finished smollm2-85m-cited; then

@@ -75,6 +75,21 @@ def test_what_it_takes_is_not_the_margins_alone(generator):
     assert "".join(generator.stream(whole, max_tokens=24, stop=threading.Event())) == "3,000 rpm [1]"
 
 
+def test_it_says_how_sure_it_is_of_what_it_took(generator):
+    if isinstance(generator, FakeGenerator):
+        pytest.skip("it is as sure as it is told")
+
+    def sure(*choices):
+        list(generator.stream(replace(PROMPT, choices=choices), max_tokens=24, stop=threading.Event()))
+        return generator.sure
+
+    assert sure(("40 days", 90.0), *CHOICES[1:]) > 0.99
+    assert sure(("3,000 rpm", 0.0), ("3,000 RPM", 0.0)) == pytest.approx(1)
+    assert sure(("3,000 rpm", 9.0), ("pump " * 200, 0.0)) == 0  # one was not looked at
+    write(generator)
+    assert generator.sure == 0
+
+
 def test_choosing_leaves_nothing_behind(generator):
     before = write(generator)
     for _ in range(2):

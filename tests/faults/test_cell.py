@@ -203,8 +203,14 @@ LIES = {
     "no such message": frame(b'{"hello": 1}'),
     "a piece that is no text": frame(b'{"piece": 5}'),
     "an end without numbers": frame(b'{"end": "now"}'),
-    "an end with impossible numbers": frame(b'{"end": [1e99, true]}'),
-    "more tokens than asked for": frame(b'{"end": [1, 100000]}'),
+    "an end with impossible numbers": frame(b'{"end": [1e99, true, 0.5]}'),
+    "more tokens than asked for": frame(b'{"end": [1, 100000, 0.5]}'),
+    "an end that says nothing of how sure it is": frame(b'{"end": [1, 1]}'),
+    "as sure as a number": frame(b'{"end": [1, 1, 1]}'),
+    "less than unsure": frame(b'{"end": [1, 1, -0.5]}'),
+    "surer than sure": frame(b'{"end": [1, 1, 1.5]}'),
+    "sure of nothing": frame(b'{"end": [1, 1, NaN]}'),
+    "sure in words": frame(b'{"end": [1, 1, "very"]}'),
     "more pieces than tokens": frame(b'{"piece": "x"}') * 40,
     "a count that is no number": frame(b'{"count": "7"}'),
     "a negative count": frame(b'{"count": -1}'),
@@ -230,7 +236,7 @@ def test_a_lie_ends_the_cell_and_not_the_holder(
 def test_a_text_with_half_characters_is_made_whole(
     installed: Installed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = frame(b'{"piece": "a\\ud800b"}') + frame(b'{"end": [3, 1]}')
+    said = frame(b'{"piece": "a\\ud800b"}') + frame(b'{"end": [3, 1, 0.5]}')
     monkeypatch.setattr(cell, "_spawn", lambda pipe: Liar(pipe, said))
     made = CellGenerator.load(installed, threads=1)
     assert "".join(made.stream(PROMPT, max_tokens=8, stop=GO)) == "a?b"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.generate.brief import SURE, in_words, may_answer
+from appliance.generate.brief import FAR, SURE, in_words, may_answer
 from appliance.generate.check import check
 from appliance.generate.prompt import REFUSED
 from appliance.types import Choice, Evidence
@@ -16,19 +16,19 @@ DROPS = "On water. Take 2 drops of 5.25 percent bleach."
 ROWS = "Code | Alarm | Remedy\nE04 | Hot gas | Clean the tubes"
 
 
-def asked(text, quote, *words, sure=0.9):
+def asked(text, quote, *words):
     """Return the passage, and the evidence that is `quote`, with `words` to choose from, the first marked."""
     start = text.index(quote)
     places = [(at, at + len(each)) for each in words for at in [text.index(each)]]
-    choices = tuple(Choice(place, 5.0 - rank, sure) for rank, place in enumerate(places))
+    choices = tuple(Choice(place, 5.0 - rank) for rank, place in enumerate(places))
     evidence = Evidence(
         1, start, start + len(quote), quote, "manual.pdf", 3, "", 0.9, mark=places[0], choices=choices
     )
     return [fake_passage(text=text)], evidence
 
 
-def shown(draft, passages, evidence, question="how much?"):
-    return in_words(draft, check(draft, passages, evidence), question, passages, evidence)
+def shown(draft, passages, evidence, question="how much?", *, sure=0.9):
+    return in_words(draft, check(draft, passages, evidence), question, passages, evidence, sure=sure)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,7 @@ def test_words_may_answer_a_question_for_one_thing_that_stands_in_prose(question
     assert may_answer(question, passages, evidence) is may
 
 
-def test_they_may_not_where_the_reader_is_unsure_of_the_words_or_of_there_being_an_answer():
-    passages, evidence = asked(TEXT, TEXT[:40], "3,000 rpm", sure=SURE - 0.01)
-    assert not may_answer("How fast is it?", passages, evidence)
+def test_they_may_not_where_the_reader_is_unsure_of_there_being_an_answer():
     passages, evidence = asked(TEXT, TEXT[:40], "3,000 rpm")
     assert not may_answer("How fast is it?", passages, replace(evidence, mark=None))
     assert not may_answer("How fast is it?", passages, replace(evidence, choices=()))
@@ -66,6 +64,21 @@ def test_what_the_model_takes_is_the_answer_and_marked_whatever_the_reader_likes
     assert checked.text == "40 days [1]"
     assert checked.citations[0].quote == text
     assert text[slice(*marked.mark)] == "40 days"
+
+
+def test_words_of_which_the_model_is_not_sure_give_way_to_the_quote():
+    text = "It opens after 40 days."
+    passages, evidence = asked(text, text, "40 days")
+    assert shown("40 days [1]", passages, evidence, sure=SURE)[0].text == "40 days [1]"
+    assert shown("40 days [1]", passages, evidence, sure=SURE - 0.01)[0].text == f"{text} [1]"
+
+
+def test_words_that_the_reader_thinks_little_of_do_not_stand_whoever_takes_them():
+    text = "It opens in May, after 40 days of drying."
+    passages, evidence = asked(text, text, "May", "40 days")
+    may, days = evidence.choices
+    far = replace(evidence, choices=(may, replace(days, margin=may.margin - FAR - 0.1)))
+    assert shown("40 days [1]", passages, far, "When does it open?", sure=1.0)[0].text == f"{text} [1]"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.generate.prompt import REFUSED
 from appliance.sentences import split
-from appliance.types import Evidence, Passage, Prompt
+from appliance.types import CHOICES, Choice, Evidence, Passage, Prompt
 from scripts import corpus
 from scripts.corpus import Room, example
 from scripts.reader_asked import Asked
@@ -39,8 +39,9 @@ def quote(question: str, passages: list[Passage]) -> tuple[Evidence, list[list[t
     """Quote the second sentence of the last passage, and mark its first word."""
     text = passages[-1].text
     start, end = split(text)[-2]
-    mark = (start, text.index(" ", start))
-    evidence = Evidence(len(passages), start, end, text[start:end], "", None, "", 1.0, mark=mark)
+    first = (start, text.index(" ", start))
+    offered = (Choice(first, 2.0), Choice((start, end), -1.0))
+    evidence = Evidence(len(passages), start, end, text[start:end], "", None, "", 1.0, choices=offered)
     return evidence, [split(passage.text) for passage in passages]
 
 
@@ -65,16 +66,46 @@ def test_an_answer_that_only_the_question_repeats_is_no_example(
     block: str, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = f"[1] Plant\n{block}\n\nQuestion: is it 11 m?\nAnswer:"
-    monkeypatch.setattr(corpus, "_prompt", lambda *_: Prompt("", shown))
+    monkeypatch.setattr(corpus, "_prompt", lambda *_: Prompt("", shown, (1,)))
     rng, room = np.random.default_rng(1), Room(ALL)
     made = [one for _ in range(9) for one in example(ALL[0], room, room, rng, quote, Counter()) if one.gold]
     assert bool(made) is kept
 
 
-def test_the_reader_quotes_right_or_wrong(made: list[corpus.Example]) -> None:
-    pairs = [(int(each.prompt[1]), each.gold) for each in made if each.gold]
-    assert {first for first, _ in pairs} == {1, 2, 3}
-    assert any(first != gold for first, gold in pairs)
+def test_what_is_offered_is_the_readers_and_the_answer_is_among_it(made: list[corpus.Example]) -> None:
+    for each in made:
+        assert [(one.margin, one.worth == 1) for one in each.offers] == (
+            [(2.0, False), (-1.0, False), (-1.0, True)] if each.gold else []
+        )
+        assert all(one.words in each.prompt for one in each.offers)
+
+
+def test_the_answer_takes_the_last_place_where_all_are_taken() -> None:
+    choices = tuple((f"pump {number}", float(-number)) for number in range(CHOICES))
+    offers = corpus._offers(Prompt("", "", (1,), choices), "9 bar", ("9 bar",))
+    assert [one.words for one in offers[:-1]] == [words for words, _ in choices[:-1]]
+    assert offers[-1] == corpus.Offer("9 bar", choices[-1][1], 1.0)
+    assert corpus._offers(Prompt("", "", (1,), choices), "pump 3", ())[3].worth == 1
+
+
+class Speller(Counter):
+    """Has a token a letter; the first of a marker is a bracket."""
+
+    def chosen(self, words: str, n: int) -> list[int]:
+        return [ord(letter) for letter in f"{words}["]
+
+
+def test_offers_are_found_again_by_their_example(made: list[corpus.Example]) -> None:
+    arrays = corpus.offered(made, Speller())
+    for number, each in enumerate(made):
+        own = range(*arrays["offers"][number : number + 2])
+        words = [
+            "".join(map(chr, arrays["offer_tokens"][slice(*arrays["offer_starts"][offer : offer + 2])]))
+            for offer in own
+        ]
+        assert words == [f"{one.words}[" for one in each.offers]
+        assert [arrays["margins"][at] for at in own] == [one.margin for one in each.offers]
+        assert [arrays["worths"][at] for at in own] == pytest.approx([one.worth for one in each.offers])
 
 
 def test_the_reader_does_not_hear_the_whole_question() -> None:

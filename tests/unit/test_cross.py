@@ -96,7 +96,7 @@ def test_the_other_sentences_follow_in_the_order_of_what_the_graph_says():
     assert [TEXT[slice(*span)].split()[1] for span in (found.span, *found.others)] == ["head", "seal", "pump"]
 
 
-def test_choices_are_the_likeliest_words_and_sure_where_they_overlap():
+def test_choices_are_the_likeliest_words():
     words = TEXT.split()
     at = words.index("42")
 
@@ -123,7 +123,6 @@ def test_choices_are_the_likeliest_words_and_sure_where_they_overlap():
     assert {TEXT[slice(*each.span)] for each in apart[:2]} == {"42", "seal"}
     assert [each.margin for each in certain] == sorted((each.margin for each in certain), reverse=True)
     assert len(certain) == CHOICES
-    assert certain[0].sure > 0.9 > longer[0].sure > 0.7 > apart[0].sure
 
 
 def test_what_speaks_to_the_assistant_is_neither_read_nor_quoted():

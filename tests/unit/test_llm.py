@@ -1,5 +1,6 @@
 """The binding: what is loaded, what is refused, and that no document can forge a turn."""
 
+import math
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ import pytest
 from appliance import models
 from appliance.config import Config
 from appliance.errors import ApplianceError, ModelMismatch, ModelMissing, UsageError
-from appliance.generate.llm import LlamaGenerator, llama
+from appliance.generate.llm import LlamaGenerator, llama, sureness
 from appliance.types import Prompt
 from tests.engines import in_this_process
 
@@ -133,3 +134,11 @@ def test_closing_twice_is_fine(tmp_path):
     engine = in_this_process(found, threads=1)
     engine.close()
     engine.close()
+
+
+def test_how_sure_a_choice_is():
+    assert sureness([5.0], ["9 bar"]) == 1
+    thirds = [0.0, -3 * math.log(2)]  # chances of 2/3 and 1/3 at a temperature of 3
+    assert sureness(thirds, ["9 bar", "40 days"]) == pytest.approx(2 / 3)
+    assert sureness(thirds, ["9 bar", "9 Bar"]) == pytest.approx(1)
+    assert sureness(thirds[::-1], ["at 9 bar", "9 bar"]) == pytest.approx(2 / 3 + 0.8 / 3)

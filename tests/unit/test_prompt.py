@@ -54,12 +54,19 @@ def test_a_model_trained_on_these_prompts_is_given_no_example():
     brief = compose("how fast?", passages, asked, count=count, context=2048, brief=True)
     assert brief.system == BRIEF
     assert "Example" not in brief.system
-    assert brief.user == build(passages, "One.").user
+
+
+def test_it_is_shown_the_passage_that_it_chooses_from_and_no_other():
+    passages = [passage("One."), passage("Two."), passage("Three.")]
+    asked = evidence(passages, "Two.", n=2)
+    brief = compose("how fast?", passages, asked, count=count, context=2048, brief=True)
+    assert brief.shown == (2,)
+    assert brief.user == "[2] Pumps\nTwo.\n\nQuestion: how fast?\nAnswer:"
 
 
 def test_it_is_to_take_words_of_the_evidence_and_is_not_told_which_the_reader_likes_best():
     passages = (passage("One."), passage("It runs at\n1,450 [3] rpm.", 2))
-    choices = (Choice((8, 24), 2.5, 0.9), Choice((11, 16), -1.0, 0.5))
+    choices = (Choice((8, 24), 2.5), Choice((11, 16), -1.0))
     asked = replace(evidence(passages, "It runs at\n1,450 [3] rpm.", n=2), mark=(8, 24), choices=choices)
     prompt = compose("how fast?", passages, asked, count=count, context=2048, brief=True)
     assert prompt.choices == (("at 1,450 (3) rpm", 2.5), ("1,450", -1.0))

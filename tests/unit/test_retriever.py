@@ -427,7 +427,7 @@ def test_the_words_to_choose_from_stay_where_they_stand_when_the_quote_grows():
         def read(self, question, passages):
             places = [(p.text.rindex("valve"), p.text.rindex("valve") + 5) for p in passages]
             return tuple(
-                Reading(1.0, (at, end), 1.0, mark=(at, end), choices=(Choice((at, end), 3.0, 0.9),))
+                Reading(1.0, (at, end), 1.0, mark=(at, end), choices=(Choice((at, end), 3.0),))
                 for at, end in places
             )
 
@@ -685,9 +685,9 @@ def test_of_a_long_table_every_row_may_be_quoted_under_the_tables_own_header():
 
 
 def test_all_that_was_read_of_a_text_moves_with_it():
-    read = Reading(0.9, (4, 9), 0.8, mark=(5, 8), others=((20, 30),), choices=(Choice((5, 8), 2.0, 0.9),))
+    read = Reading(0.9, (4, 9), 0.8, mark=(5, 8), others=((20, 30),), choices=(Choice((5, 8), 2.0),))
     assert retriever._moved(read, 7) == replace(
-        read, span=(11, 16), mark=(12, 15), others=((27, 37),), choices=(Choice((12, 15), 2.0, 0.9),)
+        read, span=(11, 16), mark=(12, 15), others=((27, 37),), choices=(Choice((12, 15), 2.0),)
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from safetensors.numpy import load_file
@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from appliance.errors import UsageError
 from appliance.generate.prompt import BRIEF, REFUSED, SYSTEM
 from scripts import gguf, taught
-from scripts.corpus import Example
+from scripts.corpus import Example, Offer
 from tests import tiny_llama
 
 BLOCKS = (
@@ -20,6 +20,7 @@ BLOCKS = (
 QUESTION = "Question: how often are the bearings greased?\n"
 PROMPT = "\n\n".join([*BLOCKS, f"{QUESTION}Answer:"])
 EXAMPLE = Example("squad", "d", "how often are the bearings greased?", PROMPT, "every 90 days [2]", 2)
+OFFERING = replace(EXAMPLE, offers=(Offer("90 days", 2.0, 0.8), Offer("every 90 days", 1.0, 1.0)))
 ABSENT = Example("squad", "d", "who owns it?", PROMPT, REFUSED, 0)
 SENTENCE = "Its bearings need grease every 90 days. [2]"
 
@@ -102,13 +103,18 @@ def test_what_is_kept_are_the_checked_words():
     assert (made.answer, made.prompt, made.gold) == (SENTENCE, PROMPT, 2)
 
 
+def test_what_is_offered_stays_where_the_answer_is_the_corpus_own():
+    found = [taught.judged("every 90 days [2]", OFFERING, brief=True)]
+    assert taught.examples([OFFERING], found) == [OFFERING]
+
+
 @pytest.fixture
 def shop(tmp_path, monkeypatch, capsys):
     """A corpus, a tiny vocabulary, and a teacher that is told what to write."""
     model, corpus = tmp_path / "tiny.gguf", tmp_path / "corpus"
     model.write_bytes(gguf.serialize(tiny_llama.model()))
     corpus.mkdir()
-    for name, rows in (("train", [EXAMPLE, ABSENT, EXAMPLE]), ("dev", [EXAMPLE])):
+    for name, rows in (("train", [EXAMPLE, ABSENT, OFFERING]), ("dev", [OFFERING])):
         lines = [json.dumps(asdict(row)) + "\n" for row in rows]
         (corpus / f"{name}.jsonl").write_text("".join(lines))
     asked = []
@@ -139,6 +145,9 @@ def test_a_run_writes_what_trainings_take_and_goes_on_where_it_was(shop):
     assert card == json.loads((shop.folder / "made" / "card.json").read_text())
     arrays = load_file(shop.folder / "made" / "train.safetensors")
     assert len(arrays["answers"]) == 2
+    assert not len(arrays["worths"])  # what was offered is worth something for another answer
+    held = load_file(shop.folder / "made" / "dev.safetensors")
+    assert held["worths"].tolist() == pytest.approx([0.8, 1.0])
     kept = [json.loads(line) for line in (shop.folder / "made" / "train.jsonl").read_text().splitlines()]
     assert [row["answer"] for row in kept] == [SENTENCE] * 2
     assert json.loads((shop.folder / "made" / "dev.jsonl").read_text())["answer"] == EXAMPLE.answer
