@@ -44,9 +44,9 @@ class Batch:
 class Offers:
     """What may be chosen in a batch (n, s), behind the prompts as branches that do not see each other.
 
-    `mask` (n, 1, s, s) is added to the attention, `positions` (n, s) are the tokens' own. Of offer j are the
-    entries of `rows`, `places` and `wanted` (m,) where `of` (m,) is j; it belongs to row `row[j]`, with the
-    reader's `margins` and what it is worth, `worths` (k,).
+    `mask` (n, 1, s, s), in bfloat16, is added to the attention, `positions` (n, s) are the tokens' own. Of
+    offer j are the entries of `rows`, `places` and `wanted` (m,) where `of` (m,) is j; it belongs to row
+    `row[j]`, with the reader's `margins` and what it is worth, `worths` (k,).
     """
 
     mask: Tensor
@@ -123,7 +123,8 @@ class Data:
                 at = behind
         if not taken:
             return None
-        mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
+        mask = torch.zeros(seen.shape, dtype=torch.bfloat16)
+        mask.masked_fill_(~seen, torch.finfo(mask.dtype).min)
         margins, worths = (self._arrays[name][taken] for name in ("margins", "worths"))
         return Offers(
             mask[:, None],
@@ -193,11 +194,7 @@ def foretell(model: Any, given: Batch, *, states: bool = False) -> Foretold:
     """Run the model over a batch."""
     offers = given.offers
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        seen = (
-            {"attention_mask": offers.mask.to(torch.bfloat16), "position_ids": offers.positions}
-            if offers
-            else {}
-        )
+        seen = {"attention_mask": offers.mask, "position_ids": offers.positions} if offers else {}
         found = model.model(input_ids=given.tokens, use_cache=False, output_hidden_states=states, **seen)
         last = found.last_hidden_state
         logits = model.lm_head(last[given.rows, given.places]).float()

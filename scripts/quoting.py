@@ -33,13 +33,9 @@ def quoting(reader: cross.CrossReader) -> Quote:
 
 
 class Writer(Protocol):
-    """Writes an answer; `brief` and `sure` as appliance.generate.llm.Generator has them."""
+    """Writes an answer; `brief` as appliance.generate.llm.Generator has it."""
 
     brief: bool
-
-    @property
-    def sure(self) -> float:
-        """Return how sure the last choice was."""
 
     def stream(self, prompt: Prompt, *, max_tokens: int, stop: threading.Event) -> Iterator[str]:
         """Yield the answer as it is written."""

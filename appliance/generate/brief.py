@@ -47,8 +47,8 @@ def in_words(
     alone; else the quote answers.
     """
     text, marker = passages[evidence.n - 1].text, f" [{evidence.n}]"
-    for each in _standing(question, passages, evidence):
-        if sure >= SURE and draft == named(text, each) + marker == checked.text:
+    for each in _standing(question, passages, evidence) if sure >= SURE else ():
+        if draft == named(text, each) + marker == checked.text:
             return checked, replace(evidence, mark=each.span)
     return instead(checked, passages, evidence), evidence
 
@@ -56,8 +56,9 @@ def in_words(
 def _standing(question: str, passages: Sequence[Passage], evidence: Evidence) -> Iterator[Choice]:
     """Yield the choices that say alone what the quote says where they stand.
 
-    They have to be in the quote, and in prose: a cell says nothing without its row. Where the reader marks
-    nothing (DOUBT in retrieve/cross.py) it does not know whether there is an answer at all.
+    They have to be in the quote, less than FAR from the reader's best, and in prose: a cell says nothing
+    without its row. Where the reader marks nothing (DOUBT in retrieve/cross.py) it does not know whether
+    there is an answer at all.
     """
     if evidence.mark is None or CELL in evidence.quote:
         return

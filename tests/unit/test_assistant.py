@@ -14,8 +14,9 @@ from appliance.engines import Engines
 from appliance.errors import Cancelled, GeneratorDied, NoRoom
 from appliance.generate.prompt import REFUSED
 from appliance.journal import Journal
+from appliance.retrieve.retriever import Retriever
 from appliance.session import Session
-from appliance.types import Answer, Answered, Delta, Event, EvidenceFound, Retrieved
+from appliance.types import Answer, Answered, Choice, Delta, Event, EvidenceFound, Retrieved
 from tests.fakes import FakeEncoder, FakeGenerator, FakeStore
 from tests.stores import ENCODER, a_draft
 
@@ -119,6 +120,23 @@ def test_a_brief_model_is_not_asked_where_the_quote_answers_whatever_it_writes()
         answer = found[-1].answer
         assert (answer.answer, answer.models.generator) == (f"{GREASE} [{answer.citations[0].n}]", None)
         assert any(isinstance(event, Delta) for event in events(GREASE, question))
+
+
+@pytest.mark.parametrize(("sure", "said"), [(0.9, "500 hours"), (0.5, GREASE)])
+def test_words_are_the_answer_where_the_model_says_that_it_is_sure(sure, said, monkeypatch):
+    retrieve = Retriever.retrieve
+
+    def offering(self, *given, **more):
+        found = retrieve(self, *given, **more)
+        at = found.passages[found.evidence.n - 1].text.index("500 hours")
+        span = (at, at + len("500 hours"))
+        return replace(found, evidence=replace(found.evidence, mark=span, choices=(Choice(span, 5.0),)))
+
+    monkeypatch.setattr(Retriever, "retrieve", offering)
+    assistant = an_assistant("", brief=True)
+    assistant._engines._writer._sure = sure
+    answer = list(assistant.ask(QUESTION, stop=threading.Event()))[-1].answer
+    assert answer.answer == f"{said} [{answer.citations[0].n}]"
 
 
 @pytest.mark.parametrize(("brief", "question", "loaded"), [

@@ -84,14 +84,25 @@ def test_a_students_adapter_is_trained_on_by_itself(place: Path) -> None:
     assert (place / ".cache/small/cut/config.json").read_text() == "layers"
     assert learned(place / ".cache/small") == 110
     assert generates(place, 20, "", "models/own", run="small.sh") == onward
+    (place / "models/own/layers.json").write_text("other layers")
+    assert generates(place, 20, "", "models/own", run="small.sh") == ["cut", *onward]
+    assert (place / ".cache/small/cut/config.json").read_text() == "other layers"
+    another_teacher(place)
+    assert generates(place, 20, "", "models/own", run="small.sh") == ["from_gguf", "cut", *onward]
 
 
 def learned(work: Path) -> float:
     return json.loads((work / "adapter/adapter_model.safetensors").read_text())["learned"]
 
 
-def a_teacher(place: Path) -> Path:
-    """Put what `make models` and generator.sh leave where it belongs; return the teacher's folder."""
+def another_teacher(place: Path) -> None:
+    merged, later = place / ".cache/models/cited/merged.gguf", time.time() + 60
+    merged.write_text("another teacher")
+    os.utime(merged, (later, later))
+
+
+def a_teacher(place: Path) -> None:
+    """Put what `make models` and generator.sh leave where it belongs."""
     for folder in ("cited", "../generator"):
         (place / ".cache/models" / folder).mkdir()
     for name in ("train", "dev"):
@@ -99,15 +110,12 @@ def a_teacher(place: Path) -> Path:
     teacher = place / ".cache/models/cited"
     (teacher / "merged.gguf").write_text("a teacher")
     (teacher / "model.gguf").write_text("its file")
-    return teacher
 
 
 def test_a_student_is_cut_once_and_taught_on_and_another_teacher_has_another(place: Path) -> None:
-    teacher = a_teacher(place)
+    a_teacher(place)
     assert generates(place, 10, run="small.sh") == AT_FIRST
     assert generates(place, 20, run="small.sh") == TAUGHT
-    (teacher / "merged.gguf").write_text("another teacher")
-    later = time.time() + 60
-    os.utime(teacher / "merged.gguf", (later, later))
+    another_teacher(place)
     assert generates(place, 20, run="small.sh") == AT_FIRST
     assert (place / ".cache/small/model.gguf").exists()

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -142,3 +143,20 @@ def test_how_sure_a_choice_is():
     assert sureness(thirds, ["9 bar", "40 days"]) == pytest.approx(2 / 3)
     assert sureness(thirds, ["9 bar", "9 Bar"]) == pytest.approx(1)
     assert sureness(thirds[::-1], ["at 9 bar", "9 bar"]) == pytest.approx(2 / 3 + 0.8 / 3)
+
+
+CHOOSING = Prompt(
+    "Choose.", "[1] The pump runs at 9 bar.", shown=(1,), choices=(("9 bar", 0.0), ("pump", 0.0))
+)
+
+
+def test_a_model_that_gives_no_chances_takes_nothing(generator, monkeypatch):
+    monkeypatch.setattr(generator, "_likelihoods", lambda lines, _begun: [math.nan] * len(lines))
+    with pytest.raises(ApplianceError):
+        list(generator.stream(CHOOSING, max_tokens=24, stop=threading.Event()))
+
+
+def test_where_no_passage_is_shown_nothing_is_taken(generator):
+    bare = replace(CHOOSING, shown=())
+    assert list(generator.stream(bare, max_tokens=24, stop=threading.Event())) == []
+    assert generator.sure == 0

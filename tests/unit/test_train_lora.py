@@ -123,6 +123,7 @@ def test_an_adapter_is_trained_on(offering: Path) -> None:
     onward = train_lora.Adapted(replace(job, start=offering / "adapter"), 0)
     assert onward.model.peft_config["default"].r == 5
     assert onward.step([0, 1, 2], 0.0)["loss"] < 0.9 * before["loss"]
+    assert onward.replica._peak == train_lora.ONWARD * first.replica._peak
     assert job.sources != replace(job, start=offering / "adapter").sources
 
 
