@@ -6,7 +6,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -20,10 +20,11 @@ BILLION_LAUGHS = (
 Set = str | tuple[float, float, float, str] | bytes
 
 
-def pdf(pages: Sequence[Sequence[Set]], *, title: str = "", form: bytes = b"") -> bytes:
+def pdf(pages: Sequence[Sequence[Set]], *, title: str = "", form: bytes = b"", drawn: bool = False) -> bytes:
     """A PDF. A line is a text, set below the one before, (left, from the bottom, size, text), or operators.
 
-    Operators find the font /F1, the graphics state /Clear (opacity 0) and the form /Form.
+    Operators find the font /F1, the graphics state /Clear (opacity 0) and the form /Form. Where the font is
+    `drawn` (Type 3), as browsers print, only the ink tells how high it is.
     """
     objects: list[bytes] = []
 
@@ -31,14 +32,15 @@ def pdf(pages: Sequence[Sequence[Set]], *, title: str = "", form: bytes = b"") -
         objects.append(body)
         return len(objects)
 
-    font = add(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
+    helvetica = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
+    font = _drawn(add) if drawn else add(helvetica)
     head = b"<< /Type /XObject /Subtype /Form /BBox [0 0 612 792] "
     head += b"/Resources << /Font << /F1 %d 0 R >> >> " % font
     shape = add(head + b"/Length %d >>\nstream\n%s\nendstream" % (len(form), form))
     tree = len(objects) + 2 * len(pages) + 1
     kids = []
     for lines in pages:
-        content = _content(lines)
+        content = _content(lines, shift=128 if drawn else 0)
         stream = add(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content))
         kids.append(
             add(
@@ -53,7 +55,30 @@ def pdf(pages: Sequence[Sequence[Set]], *, title: str = "", form: bytes = b"") -
     return _assembled(objects, root=catalog, info=info)
 
 
-def _content(lines: Sequence[Set]) -> bytes:
+def _drawn(add: Callable[[bytes], int]) -> int:
+    """A font whose letters are boxes, some higher than others, upside down as Chromium writes it.
+
+    Its codes are 128 above those of ASCII: an engine that asks how high "A" is finds none.
+    """
+    glyphs = []
+    for code in range(33, 127):
+        top, low = 700 if chr(code) in "bdfhklti" or code < 97 else 450, -200 if chr(code) in "gjpqy," else 0
+        ink = b"500 0 0 %d 450 %d d1 0 %d 450 %d re f" % (-low, -top, -top, top - low)
+        glyphs.append(add(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(ink), ink)))
+    names = b" ".join(b"/g%d" % code for code in range(33, 127))
+    procs = b" ".join(b"/g%d %d 0 R" % (code, glyph) for code, glyph in enumerate(glyphs, 33))
+    told = b"begincmap 1 begincodespacerange <00> <ff> endcodespacerange 94 beginbfchar\n"
+    told += b"".join(b"<%02x> <%04x>\n" % (code + 128, code) for code in range(33, 127))
+    told += b"endbfchar endcmap"
+    unicode = add(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(told), told))
+    return add(
+        b"<< /Type /Font /Subtype /Type3 /FontBBox [0 5 0 5] /FontMatrix [.001 0 0 -.001 0 0] "
+        b"/FirstChar 160 /LastChar 254 /Widths [%s] /Encoding << /Differences [161 %s] >> "
+        b"/CharProcs << %s >> /ToUnicode %d 0 R >>" % (b"500 " * 95, names, procs, unicode)
+    )
+
+
+def _content(lines: Sequence[Set], *, shift: int) -> bytes:
     pieces = []
     y = 720.0
     for line in lines:
@@ -61,7 +86,8 @@ def _content(lines: Sequence[Set]) -> bytes:
             pieces.append(line)
             continue
         left, bottom, size, text = (72.0, y, 12.0, line) if isinstance(line, str) else line
-        pieces.append(b"BT /F1 %g Tf %g %g Td (%s) Tj ET" % (size, left, bottom, _escaped(text)))
+        told = bytes(code + shift for code in text.encode()) if shift else _escaped(text)
+        pieces.append(b"BT /F1 %g Tf %g %g Td (%s) Tj ET" % (size, left, bottom, told))
         y = bottom - 1.2 * size
     return b"\n".join(pieces)
 

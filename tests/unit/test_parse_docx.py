@@ -182,3 +182,44 @@ def test_encrypted_office_files_need_a_password() -> None:
 def test_broken_xml_is_an_error(body: str) -> None:
     with pytest.raises(ParseError, match="XML"):
         read(forge.docx(body))
+
+
+def test_numbering_may_come_from_a_style_and_be_overridden() -> None:
+    """Lists by the name of a style, levels by the paragraph's, depths from the style that it is based on."""
+    w = f'xmlns:w="{forge.WORD}"'
+
+    def level(depth: int, text: str, style: str = "", form: str = "decimal") -> str:
+        named = f'<w:pStyle w:val="{style}"/>' if style else ""
+        mark = f'<w:numFmt w:val="{form}"/>{named}<w:lvlText w:val="{text}"/>'
+        return f'<w:lvl w:ilvl="{depth}">{mark}</w:lvl>'
+
+    def style(name: str, based: str, extra: str) -> str:
+        return f'<w:style w:styleId="{name}"><w:basedOn w:val="{based}"/>{extra}</w:style>'
+
+    levels = (
+        level(0, "Chapter %1 -", "Law1") + level(1, "%1.%2.", "Law2") + level(2, "(%3)", form="lowerLetter")
+    )
+    numbering = (
+        f'<w:numbering {w}><w:abstractNum w:abstractNumId="1"><w:numStyleLink w:val="Laws"/></w:abstractNum>'
+        f'<w:abstractNum w:abstractNumId="2"><w:styleLink w:val="Laws"/>{levels}</w:abstractNum>'
+        '<w:num w:numId="5"><w:abstractNumId w:val="1"/><w:lvlOverride w:ilvl="2">'
+        f"{level(2, '%3.', form='lowerRoman')}</w:lvlOverride></w:num></w:numbering>"
+    )
+    listed = '<w:pPr><w:numPr><w:numId w:val="5"/></w:numPr></w:pPr>'
+    deeper = '<w:pPr><w:numPr><w:ilvl w:val="2"/></w:numPr></w:pPr>'
+    law1 = style("Law1", "", listed + "<w:rPr><w:b/></w:rPr>")
+    law2 = style("Law2", "Law1", '<w:rPr><w:b w:val="0"/></w:rPr>')
+    styles = f"<w:styles {w}>{law1}{law2}{style('Law3', 'Law2', deeper)}</w:styles>"
+    told = [("Law1", "General"), ("Law2", "Each member votes"), ("Law3", "once;"), ("Law3", "in person.")]
+    told += [("Law1", "Officers"), ("Law1", "There shall be one of each."), ("Law2", "None is paid")]
+    body = "".join(forge.paragraph(text, style=name) for name, text in told)
+    parsed = read(forge.docx(body, parts={"word/numbering.xml": numbering, "word/styles.xml": styles}))
+    assert [(block.kind, block.level, block.text) for block in parsed.blocks] == [
+        ("heading", 1, "Chapter 0 - General"),
+        ("item", 0, "0.0. Each member votes"),
+        ("item", 0, "i. once;"),
+        ("item", 0, "ii. in person."),
+        ("heading", 1, "Chapter 1 - Officers"),
+        ("item", 0, "Chapter 2 - There shall be one of each."),
+        ("item", 0, "2.0. None is paid"),
+    ]

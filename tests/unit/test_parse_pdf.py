@@ -40,6 +40,33 @@ def test_a_space_between_lines_parts_paragraphs() -> None:
     assert texts(parsed, "paragraph") == [BODY + ".", "Another paragraph."]
 
 
+def test_a_font_that_is_drawn_is_as_high_as_its_type() -> None:
+    """The ink of a line without a tall letter is half as high, and the lines seem far apart."""
+    lines = ["Complaints may be submitted anonymously, so long as the identity", "nor name", "can be shown."]
+    page = [(72.0, 700.0 - 14.4 * at, 12.0, line) for at, line in enumerate(lines)]
+    found = read(forge.pdf([[*page, (72, 640, 12, "- x"), (72, 600, 20, "Heads")]], drawn=True))
+    assert [(block.kind, block.text) for block in found.blocks] == [
+        ("paragraph", " ".join(lines)),
+        ("item", "x"),
+        ("heading", "Heads"),
+    ]
+    assert not found.flags
+
+
+def test_numbered_clauses_are_paragraphs_of_their_own() -> None:
+    lines = [
+        "1.0. General",
+        "1.0.1. The committee meets each month and at",
+        "2.5 days notice.",
+        "1.0.2. It votes.",
+    ]
+    assert texts(read(forge.pdf([lines])), "paragraph") == [
+        "1.0. General",
+        "1.0.1. The committee meets each month and at 2.5 days notice.",
+        "1.0.2. It votes.",
+    ]
+
+
 def test_larger_type_is_a_heading() -> None:
     page = [(72.0, 720.0, 20.0, "Starting the pump"), (72.0, 690.0, 12.0, BODY), (72.0, 675.6, 12.0, BODY)]
     parsed = read(forge.pdf([page]))

@@ -212,6 +212,20 @@ def test_html() -> None:
     assert parsed.flags == ("hidden text, left out",)
 
 
+def test_html_permalinks_are_no_text() -> None:
+    parsed = read(
+        "a.html",
+        '<h2>Smoking <a href="#smoking">#</a></h2><p>See <a href="#law">\xa7 4</a>.</p>'
+        '<h3>Fees<a href="/fees#top">\xb6</a></h3><p>Press <a href="tel:1">#</a> twice, <a>#</a> once.</p>',
+    )
+    assert [block.text for block in parsed.blocks] == [
+        "Smoking",
+        "See \xa7 4.",
+        "Fees",
+        "Press # twice, # once.",
+    ]
+
+
 def test_html_terms_stand_with_what_is_said_of_them() -> None:
     text = "<dl><dt>Red, flashing</dt><dd>Battery faulty.</dd><dt>A</dt><dt>B</dt><dd><p>Both.</p></dd></dl>"
     assert shape(read("a.html", text)) == [

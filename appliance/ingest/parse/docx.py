@@ -153,17 +153,17 @@ class _Document:
         page = self._at(begins if self._page == begins or not text else self._first_page)
         style = attribute(child(element, "pPr", "pStyle"), "val")
         kind, level = self._styles.role(style, child(element, "pPr", "outlineLvl"))
-        number = child(element, "pPr", "numPr")
-        if number is None:
-            number = self._styles.numbering(style)
-        label = self._numbering.label(number) if text and number is not None else ""
+        number, written = self._styles.numbering(child(element, "pPr", "numPr"), style)
+        label, depth = self._numbering.label(number, written, style) if text and number else ("", 0)
+        if kind == "text" and label and self._styles.names(style, text):
+            kind, level = "heading", min(depth, 8) + 1
         if kind == "heading":
             self._out.add("heading", one_line(f"{label} {text}"), page=page, level=level)
         elif kind == "title":
             self._out.title = self._out.title or one_line(text)
             self._out.add("heading", one_line(text), page=page, level=1)
         else:
-            self._out.add("item" if number is not None else "paragraph", f"{label} {text}".strip(), page=page)
+            self._out.add("item" if number else "paragraph", f"{label} {text}".strip(), page=page)
         self._boxes(element)
         self._cited(element)
 
@@ -266,8 +266,9 @@ class _Document:
         for element in cell:
             name = local(element)
             if name == "p":
-                number = child(element, "pPr", "numPr")
-                label = self._numbering.label(number) if number is not None else ""
+                style = attribute(child(element, "pPr", "pStyle"), "val")
+                number, written = self._styles.numbering(child(element, "pPr", "numPr"), style)
+                label = self._numbering.label(number, written, style)[0] if number else ""
                 yield f"{label} {self._text(element).strip()}".strip()
                 for box in _found(element, "txbxContent"):
                     yield from self._cell(box)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Literal
 from xml.etree.ElementTree import Element
 
@@ -65,12 +66,25 @@ class Styles:
             return "heading", int(found[1])
         return "text", 0
 
-    def numbering(self, style: str) -> Element | None:
-        """Return the numbering that a style brings, None for none."""
-        for element in self.chain(style):
-            if (number := child(element, "pPr", "numPr")) is not None:
-                return number
-        return None
+    def numbering(self, own: Element | None, style: str) -> tuple[str, str]:
+        """Return the list of a paragraph and its depth in that, as they are written, "" for none.
+
+        Of its `own` numPr, where it has one, else of the nearest style that says so; each by itself.
+        """
+        marks = [own, *(child(element, "pPr", "numPr") for element in self.chain(style))]
+        found = [
+            next(filter(None, (attribute(child(mark, name), "val") for mark in marks)), "")
+            for name in ("numId", "ilvl")
+        ]
+        return ("", "") if found[0] == "0" else (found[0], found[1])
+
+    def names(self, style: str, text: str) -> bool:
+        """Tell whether a numbered paragraph is a heading in all but name: short, of a style that is bold."""
+        if len(text) > 100 or text.endswith((".", ",", ";", ":")):
+            return False
+        marks = (child(element, "rPr", "b") for element in self.chain(style))
+        bold = next((mark for mark in marks if mark is not None), None)
+        return bold is not None and attribute(bold, "val") not in ("0", "false", "off")
 
     def chain(self, style: str) -> list[Element]:
         """Return a style and those it is based on, nearest first."""
@@ -82,53 +96,76 @@ class Styles:
 
 
 class Numbering:
-    """Counts numbered paragraphs as Word does."""
+    """Counts numbered paragraphs as Word does (ECMA-376 part 1, 17.9)."""
 
     def __init__(self, root: Element | None) -> None:
         parts = list(root) if root is not None else []
+        kinds = {attribute(item, "abstractNumId"): item for item in parts if local(item) == "abstractNum"}
+        # A list may have but the name of a style, and another list with that name have the levels.
+        named = {attribute(child(item, "styleLink"), "val") or None: item for item in kinds.values()}
         self._kinds = {
-            attribute(item, "abstractNumId"): item for item in parts if local(item) == "abstractNum"
+            number: _levels(named.get(attribute(child(item, "numStyleLink"), "val"), item))
+            for number, item in kinds.items()
         }
         self._lists = {
-            attribute(item, "numId"): attribute(child(item, "abstractNumId"), "val")
+            attribute(item, "numId"): (attribute(child(item, "abstractNumId"), "val"), _overridden(item))
             for item in parts
             if local(item) == "num"
         }
         self._counts: dict[str, Counter[int]] = {}
 
-    def label(self, number: Element) -> str:
-        """Count the paragraph with this numPr, and return its label: "2.1", or "" for a bullet."""
-        kind = self._lists.get(attribute(child(number, "numId"), "val"), "")
-        depth_text = attribute(child(number, "ilvl"), "val")
-        depth = whole(depth_text, most=100)
-        level = self._level(kind, depth)
+    def label(self, number: str, depth_text: str, style: str) -> tuple[str, int]:
+        """Count a paragraph of `style` in the list `number`; return its label, "" of a bullet, and its depth.
+
+        Where no depth is written it is on the level that names its style.
+        """
+        kind, own = self._lists.get(number, ("", {}))
+        levels = self._kinds.get(kind, {}) | own
+        depth = whole(depth_text, most=100, otherwise=_depth_of(style, levels))
+        level = levels.get(depth)
         if level is None:
-            return ""
+            return "", depth
         counts = self._counts.setdefault(kind, Counter())
         counts[depth] += 1
         for deeper in [at for at in counts if at > depth]:
             del counts[deeper]
         if attribute(child(level, "numFmt"), "val") in ("bullet", "none", ""):
-            return ""
+            return "", depth
         text = attribute(child(level, "lvlText"), "val")[:50]
-        return re.sub(r"%([1-9])", lambda found: self._printed(kind, int(found[1]) - 1), text)
+        return re.sub(
+            r"%([1-9])", lambda found: _printed(levels, counts, int(found[1]) - 1), text
+        ).strip(), depth
 
-    def _level(self, kind: str, depth: int) -> Element | None:
-        levels = (item for item in self._kinds.get(kind, ()) if local(item) == "lvl")
-        return next((item for item in levels if attribute(item, "ilvl") == str(depth)), None)
 
-    def _printed(self, kind: str, depth: int) -> str:
-        level = self._level(kind, depth)
-        start = attribute(child(level, "start"), "val")
-        first = whole(start, most=1_000_000, otherwise=1)
-        value = first + max(1, self._counts[kind][depth]) - 1
-        form = attribute(child(level, "numFmt"), "val")
-        if form in ("lowerLetter", "upperLetter"):
-            letter = chr(ord("a") + (value - 1) % 26) * (1 + (value - 1) // 26 % 5)
-            return letter.upper() if form == "upperLetter" else letter
-        if form in ("lowerRoman", "upperRoman"):
-            return _roman(value).upper() if form == "upperRoman" else _roman(value)
-        return str(value)
+def _levels(parent: Element) -> dict[int, Element]:
+    return {whole(attribute(item, "ilvl"), most=100): item for item in parent if local(item) == "lvl"}
+
+
+def _overridden(number: Element) -> dict[int, Element]:
+    overrides = (item for item in number if local(item) == "lvlOverride")
+    return {depth: level for item in overrides for depth, level in _levels(item).items()}
+
+
+def _depth_of(style: str, levels: Mapping[int, Element]) -> int:
+    """Return the depth of the level that names this style, 0 where none does."""
+    named = (depth for depth, level in levels.items() if style == attribute(child(level, "pStyle"), "val"))
+    return next(named, 0) if style else 0
+
+
+def _printed(levels: Mapping[int, Element], counts: Counter[int], depth: int) -> str:
+    """Return the number of a level as it is printed."""
+    level = levels.get(depth)
+    form = attribute(child(level, "numFmt"), "val")
+    # Where no start is written it is 0, which has no letter and no Roman number.
+    least = 0 if form.startswith("decimal") else 1
+    start = whole(attribute(child(level, "start"), "val"), most=1_000_000, otherwise=least)
+    value = start + max(1, counts[depth]) - 1
+    if form in ("lowerLetter", "upperLetter"):
+        letter = chr(ord("a") + (value - 1) % 26) * (1 + (value - 1) // 26 % 5)
+        return letter.upper() if form == "upperLetter" else letter
+    if form in ("lowerRoman", "upperRoman"):
+        return _roman(value).upper() if form == "upperRoman" else _roman(value)
+    return str(value)
 
 
 def _roman(value: int) -> str:

@@ -25,6 +25,7 @@ _BREAKING = frozenset(
     "form header hr html li main nav ol option p section summary ul legend".split()
 )
 _MAY_HIDE = re.compile(r"<style|\bstyle\s*=|\bhidden\b|\b(?:bg)?color\s*=", re.I)
+_PERMALINKS = frozenset("#\xb6\xa7\N{LINK SYMBOL}")
 _MOST_RULES = 2_000
 _MOST_MERGED = 60
 _CHARSET = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?([\w-]+)""", re.I)
@@ -162,7 +163,7 @@ class _Walk:
 
     def _whole(self, node: LexborNode, tag: str) -> bool:
         """Deal at once with what is left out, tables and preformatted text."""
-        if tag in _SILENT or node.mem_id in self._hidden:
+        if tag in _SILENT or node.mem_id in self._hidden or _is_permalink(node, tag):
             return True
         if tag == "pre":
             self._flush()
@@ -232,6 +233,12 @@ class _Walk:
                 self._out.add("paragraph", text)
         else:
             self._out.table(rows, header_rows=headers if headers < len(rows) else 0)
+
+
+def _is_permalink(node: LexborNode, tag: str) -> bool:
+    """Tell whether an element is the mark beside a heading that leads to that heading."""
+    target = (node.attributes.get("href") or "") if tag == "a" else ""
+    return "#" in target and node.text(deep=True).strip() in _PERMALINKS
 
 
 def _row(cells: list[LexborNode], merged: dict[int, tuple[int, str]], hidden: frozenset[int]) -> list[str]:

@@ -1,12 +1,13 @@
 """PDF -> lines with their places on the page, by PDFium; `pdf_layout` makes blocks of them.
 
-This file alone names the engine. Speed comes from asking PDFium for a page's text in one call, and for the
-boxes of only the first and last character of each word.
+This file and `pdf_drawn` alone name the engine. Speed comes from asking PDFium for a page's text in one call,
+and for the boxes of only the first and last character of each word.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import re
 from collections.abc import Iterator
 
@@ -16,8 +17,8 @@ import pypdfium2.raw as pdfium
 from appliance.errors import NeedsPassword, ParseError
 from appliance.ingest.parse import pdf_hidden, pdf_layout
 from appliance.ingest.parse.blocks import Blocks, one_line
-from appliance.ingest.parse.pdf_hidden import Box, Canvas, Colour, Fill, Ink
-from appliance.ingest.parse.pdf_layout import Line, Outline, Page, Word
+from appliance.ingest.parse.pdf_drawn import Shapes, address
+from appliance.ingest.parse.pdf_page import Line, Outline, Page, Rules, Word
 
 # What PDFium puts for a hyphen at a line's end; it then goes on with the next line without a break.
 _HYPHENS = "\x02\ufffe"
@@ -32,13 +33,12 @@ _FIXED_PITCH = 1
 """The bit in a font descriptor's flags (ISO 32000-1, table 123)."""
 _TINY = 2.0
 """Points; text lower than that is for machines, not for people."""
-_MOST_SHAPES = 100_000
-"""Shapes looked at on one page, and how deep drawings may stand in one another."""
-_DEEPEST = 6
-_RECTANGLE = 5
-"""Segments of a path that is taken for one."""
-_Matrix = tuple[float, float, float, float, float, float]
-_UNMOVED: _Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+_INK = 0.8
+"""The share of its size below which a line's boxes are those of the ink alone: a Type 3 font, as browsers
+print with, says nothing of how high its letters reach, and "no" is half as high as "If"."""
+_BELOW = 0.22
+"""The share of the type's size that is below the base line."""
+_Place = tuple[float, float, float, float]
 
 
 def read(data: bytes, out: Blocks) -> None:
@@ -158,7 +158,9 @@ class _Reader:
         self._width = pdfium.FPDF_GetPageWidthF(raw)
         self._height = pdfium.FPDF_GetPageHeightF(raw)
         self._box = pdfium.FPDFText_GetLooseCharBox
-        self._hidden = _Shapes(raw).hidden()
+        shapes = Shapes(raw)
+        self._hidden = shapes.hidden()
+        self._drawn = shapes.rules
 
     def page(self, number: int) -> Page:
         units, index = self._units()
@@ -167,7 +169,8 @@ class _Reader:
             if (line := self._line(units, match.start(), match.end(), index)) is not None:
                 lines.append(line)
         picture = not lines and self._has_picture()
-        return Page(number, self._width, self._height, lines, picture=picture)
+        rules = Rules.of(self._turned(*box) for box in self._drawn)
+        return Page(number, self._width, self._height, lines, picture=picture, rules=rules)
 
     def _units(self) -> tuple[str, list[int] | range]:
         """Return the page's UTF-16 units, one character each, and the character index of each."""
@@ -194,32 +197,38 @@ class _Reader:
                 continue
             first, last = shown[0], shown[1] - 1
             left, bottom, right, top = self._where(index[first])
-            if top - bottom < smallest:
+            if top - bottom < smallest and self._type(index[first]) < smallest:
                 self._out.flag(pdf_hidden.TINY)
                 continue
             if last > first:
                 right = max(right, self._where(index[last])[2])
             low, high = min(low, bottom), max(high, top)
             heights.append(top - bottom)
-            words.append(Word(left, right, _joined(units[slice(*shown)])))
+            words.append(Word(left, right, _joined(units[slice(*shown)]), bottom, top))
         if not words:
             return None
         size = max(0.1, sorted(heights)[len(heights) // 2])
         text = units[start:end].rstrip()
         first, last = index[end - len(units[start:end].lstrip())], index[start + len(text) - 1 - hyphen]
         # A line in the middle of a sentence may well begin with a bold word: its end must be bold too.
+        if size < _INK * (type_size := self._type(first)):
+            size = type_size
+            low, high = self._stands(first, size)
         bold, mono = self._font(first)
         if bold or mono:
             ends_bold, ends_mono = self._font(last)
             bold, mono = bold and ends_bold, mono and ends_mono
         return Line(words, low, high, size, bold=bold, mono=mono, hyphen=hyphen)
 
-    def _where(self, character: int) -> tuple[float, float, float, float]:
-        """Return the loose box of a character as (left, bottom, right, top) of the page as it is seen."""
+    def _where(self, character: int) -> _Place:
+        """Return the loose box of a character on the page as it is seen."""
         rect = self._rect
         if not self._box(self._text, character, self._at):
             return (0.0, 0.0, 0.0, 0.0)
-        left, bottom, right, top = rect.left, rect.bottom, rect.right, rect.top
+        return self._turned(rect.left, rect.bottom, rect.right, rect.top)
+
+    def _turned(self, left: float, bottom: float, right: float, top: float) -> _Place:
+        """Return a box (left, bottom, right, top) of the page as it is seen."""
         if not self._turn:
             return left, bottom, right, top
         if self._turn == 1:
@@ -227,6 +236,20 @@ class _Reader:
         if self._turn == 2:
             return self._width - right, self._height - top, self._width - left, self._height - bottom
         return self._width - top, left, self._width - bottom, right
+
+    def _type(self, character: int) -> float:
+        """Return the size of a character's type, in points on the page."""
+        turned = pdfium.FS_MATRIX()
+        if not pdfium.FPDFText_GetMatrix(self._text, character, ctypes.byref(turned)):
+            return 0.0
+        return float(pdfium.FPDFText_GetFontSize(self._text, character) * math.hypot(turned.c, turned.d))
+
+    def _stands(self, character: int, size: float) -> tuple[float, float]:
+        """Return from where to where a line of this size reaches, by the base line of a character."""
+        x, y = ctypes.c_double(), ctypes.c_double()
+        pdfium.FPDFText_GetCharOrigin(self._text, character, ctypes.byref(x), ctypes.byref(y))
+        base = self._turned(x.value, y.value, x.value, y.value)[1]
+        return base - _BELOW * size, base + (1 - _BELOW) * size
 
     def _font(self, character: int) -> tuple[bool, bool]:
         """Tell whether the font of a character is bold, and whether all its letters are equally wide."""
@@ -252,130 +275,12 @@ class _Reader:
         return (shown[0], shown[-1] + 1) if shown else None
 
     def _flag(self, character: int) -> str:
-        return self._hidden.get(_address(pdfium.FPDFText_GetTextObject(self._text, character)), "")
+        return self._hidden.get(address(pdfium.FPDFText_GetTextObject(self._text, character)), "")
 
     def _has_picture(self) -> bool:
         count = min(pdfium.FPDFPage_CountObjects(self._raw), 200)
         kinds = (pdfium.FPDFPageObj_GetType(pdfium.FPDFPage_GetObject(self._raw, at)) for at in range(count))
         return any(kind in (pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_FORM) for kind in kinds)
-
-
-class _Shapes:
-    """Walks what is painted on a page, in order, and finds the text that cannot be seen."""
-
-    def __init__(self, page: pdfium.FPDF_PAGE) -> None:
-        self._edges = [ctypes.c_float() for _ in range(4)]
-        self._bounds = [ctypes.byref(edge) for edge in self._edges]
-        self._levels = [ctypes.c_uint() for _ in range(4)]
-        self._colour = [ctypes.byref(level) for level in self._levels]
-        self._fills: list[Fill] = []
-        self._inks: dict[int, Ink] = {}
-        self._left = _MOST_SHAPES
-        shapes = (pdfium.FPDFPage_GetObject(page, at) for at in range(pdfium.FPDFPage_CountObjects(page)))
-        self._walk(shapes, _UNMOVED, 0)
-        rect = pdfium.FS_RECTF()
-        pdfium.FPDF_GetPageBoundingBox(page, ctypes.byref(rect))
-        self._page = Box(rect.left, rect.bottom, rect.right, rect.top)
-
-    def hidden(self) -> dict[int, str]:
-        """Return why each text that cannot be seen cannot, by the address of its object."""
-        canvas = Canvas(self._page, self._fills)
-        fates = ((at, canvas.fate(ink)) for at, ink in self._inks.items())
-        return {at: flag for at, flag in fates if flag}
-
-    def _walk(self, shapes: Iterator[pdfium.FPDF_PAGEOBJECT], matrix: _Matrix, depth: int) -> None:
-        for shape in shapes:
-            self._left -= 1
-            if self._left < 0:
-                return
-            kind = pdfium.FPDFPageObj_GetType(shape)
-            if kind == pdfium.FPDF_PAGEOBJ_TEXT:
-                self._inks[_address(shape)] = self._ink(shape, matrix)
-            elif kind == pdfium.FPDF_PAGEOBJ_PATH:
-                self._path(shape, matrix)
-            elif kind == pdfium.FPDF_PAGEOBJ_FORM and depth < _DEEPEST:
-                self._walk(_inside(shape), _times(_matrix(shape), matrix), depth + 1)
-            else:
-                self._fills.append(Fill(self._box(shape, matrix), None))
-
-    def _ink(self, shape: pdfium.FPDF_PAGEOBJECT, matrix: _Matrix) -> Ink:
-        colour, opacity = self._paint(shape)
-        mode = pdfium.FPDFTextObj_GetTextRenderMode(shape)
-        clips = self._clips(shape) if matrix is _UNMOVED else ()
-        return Ink(len(self._fills), mode, colour, opacity, self._box(shape, matrix), clips)
-
-    def _path(self, shape: pdfium.FPDF_PAGEOBJECT, matrix: _Matrix) -> None:
-        fill, stroke = ctypes.c_int(), ctypes.c_int()
-        if pdfium.FPDFPath_GetDrawMode(shape, ctypes.byref(fill), ctypes.byref(stroke)) and fill.value:
-            colour, opacity = self._paint(shape)
-            if opacity > 0:
-                # What shines through mixes with what is beneath: no colour can be told.
-                whole = pdfium.FPDFPath_CountSegments(shape) <= _RECTANGLE
-                known = colour if opacity == 255 else None
-                self._fills.append(Fill(self._box(shape, matrix), known, whole))
-
-    def _paint(self, shape: pdfium.FPDF_PAGEOBJECT) -> tuple[Colour | None, int]:
-        if not pdfium.FPDFPageObj_GetFillColor(shape, *self._colour):
-            return None, 255
-        red, green, blue, opacity = (level.value for level in self._levels)
-        return (red, green, blue), opacity
-
-    def _box(self, shape: pdfium.FPDF_PAGEOBJECT, matrix: _Matrix) -> Box:
-        if not pdfium.FPDFPageObj_GetBounds(shape, *self._bounds):
-            return Box(-1e9, -1e9, 1e9, 1e9)
-        left, bottom, right, top = (edge.value for edge in self._edges)
-        if matrix is _UNMOVED:
-            return Box(left, bottom, right, top)
-        return _around([_moved(x, y, matrix) for x in (left, right) for y in (bottom, top)])
-
-    def _clips(self, shape: pdfium.FPDF_PAGEOBJECT) -> tuple[Box, ...]:
-        clip = pdfium.FPDFPageObj_GetClipPath(shape)
-        found = []
-        for at in range(min(pdfium.FPDFClipPath_CountPaths(clip), 20) if clip else 0):
-            points = []
-            for step in range(min(pdfium.FPDFClipPath_CountPathSegments(clip, at), 200)):
-                segment = pdfium.FPDFClipPath_GetPathSegment(clip, at, step)
-                if pdfium.FPDFPathSegment_GetPoint(segment, *self._bounds[:2]):
-                    points.append((self._edges[0].value, self._edges[1].value))
-            if points:
-                found.append(_around(points))
-        return tuple(found)
-
-
-def _inside(form: pdfium.FPDF_PAGEOBJECT) -> Iterator[pdfium.FPDF_PAGEOBJECT]:
-    return (pdfium.FPDFFormObj_GetObject(form, at) for at in range(pdfium.FPDFFormObj_CountObjects(form)))
-
-
-def _matrix(form: pdfium.FPDF_PAGEOBJECT) -> _Matrix:
-    found = pdfium.FS_MATRIX()
-    if not pdfium.FPDFPageObj_GetMatrix(form, ctypes.byref(found)):
-        return _UNMOVED
-    return (found.a, found.b, found.c, found.d, found.e, found.f)
-
-
-def _times(inner: _Matrix, outer: _Matrix) -> _Matrix:
-    a, b, c, d, e, f = inner
-    x, y = _moved(e, f, outer)
-    one, two = _turned(a, b, outer), _turned(c, d, outer)
-    return (*one, *two, x, y)
-
-
-def _turned(x: float, y: float, matrix: _Matrix) -> tuple[float, float]:
-    return matrix[0] * x + matrix[2] * y, matrix[1] * x + matrix[3] * y
-
-
-def _moved(x: float, y: float, matrix: _Matrix) -> tuple[float, float]:
-    turned = _turned(x, y, matrix)
-    return turned[0] + matrix[4], turned[1] + matrix[5]
-
-
-def _around(points: list[tuple[float, float]]) -> Box:
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    return Box(min(xs), min(ys), max(xs), max(ys))
-
-
-def _address(shape: pdfium.FPDF_PAGEOBJECT) -> int:
-    return ctypes.addressof(shape.contents) if shape else 0
 
 
 def _joined(units: str) -> str:

@@ -10,68 +10,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import groupby, pairwise, takewhile
 from statistics import median
-from typing import NamedTuple
 
-from appliance.ingest.parse import pdf_tables
+from appliance.ingest.parse import pdf_ruled, pdf_tables
 from appliance.ingest.parse.blocks import Blocks, one_line
+from appliance.ingest.parse.pdf_page import Line, Outline, Page
+from appliance.ingest.parse.pdf_ruled import Ruled
 from appliance.types import Block
-
-
-class Word(NamedTuple):
-    """A word and where it begins and ends, in points from the left."""
-
-    left: float
-    right: float
-    text: str
-
-
-@dataclass(slots=True)
-class Line:
-    """A line of words; `low` and `high` in points from the bottom, `size` the height of its type.
-
-    `mono`: its letters are all equally wide. `hyphen`: its last word is cut in two. `running`: the first
-    occurrence of what repeats in the margins.
-    """
-
-    words: list[Word]
-    low: float
-    high: float
-    size: float
-    bold: bool = False
-    mono: bool = False
-    hyphen: bool = False
-    running: bool = False
-    left: float = field(init=False)
-    right: float = field(init=False)
-    text: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.left = min(word.left for word in self.words)
-        self.right = max(word.right for word in self.words)
-        self.text = " ".join(word.text for word in self.words)
-
-
-@dataclass(slots=True)
-class Page:
-    """A page's lines in content order. `picture`: it has no text but something drawn."""
-
-    number: int
-    width: float
-    height: float
-    lines: list[Line]
-    picture: bool = False
-
-
-class Outline(NamedTuple):
-    """A bookmark: the 1-based page that it leads to, its depth from 1, its title."""
-
-    page: int
-    level: int
-    title: str
-
 
 _ITEM = re.compile(
     r"(?:[\u2022\u2023\u25aa\u25cf\u25cb\u25e6\u2013\u2014\u00b7\uf0b7\uf0a7\u25a0*o\u27a2\u2713\u2219-]\s+|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{1,4})[.)]\s+)\S"
@@ -82,6 +29,7 @@ _NUMBERED = re.compile(
     r"(?:(?:chapter|section|part|appendix|annex)\s+[\dA-Z]{1,3}\b|(?:\d+|[A-Z])(?:\.\d+)+\.?\s|\d+\.?\s+[A-Z])",
     re.I,
 )
+_CLAUSE = re.compile(r"\d+(?:\.\d+)+\.\s|\d+(?:\.\d+){2,}\s")
 _LABEL = re.compile(r"(?:chapter|part|appendix|annex|section)\s+[\dA-Z]{1,4}", re.I)
 _RUN_OF_HEADINGS = 4
 _DIGITS = re.compile(r"\d+")
@@ -97,19 +45,31 @@ def arrange(pages: list[Page], outline: list[Outline], out: Blocks) -> None:
     drop_running(pages)
     style = _Style(pages, outline)
     words = _vocabulary(pages)
-    for page in pages:
-        for mono, lines in groupby(page.lines, key=lambda line: line.mono):
-            if mono:
-                out.add("code", "\n".join(_spaced(line) for line in lines), page=page.number)
-                continue
-            for part in pdf_tables.parts(list(lines)):
-                if isinstance(part, pdf_tables.Table):
-                    out.table(part.rows, page=page.number, header_rows=part.header_rows)
-                else:
-                    _prose(part, page, style=style, words=words, out=out)
+    for page, parts in pdf_ruled.pages_parts(pages):
+        for _, group in groupby(parts, key=lambda part: isinstance(part, Ruled)):
+            together = list(group)
+            _lines(
+                [each for each in together if isinstance(each, Line)], page, style=style, words=words, out=out
+            )
+            for table in together:
+                if isinstance(table, Ruled):
+                    out.table(table.rows, page=page.number, header_rows=table.header_rows)
     out.blocks[:] = _tidied(out.blocks)
     if not out.title:
         out.title = " - ".join(dict.fromkeys(block.text for block in _cover(out.blocks)))
+
+
+def _lines(lines: list[Line], page: Page, *, style: _Style, words: set[str], out: Blocks) -> None:
+    """Turn lines that no rules part into blocks."""
+    for mono, group in groupby(lines, key=lambda line: line.mono):
+        if mono:
+            out.add("code", "\n".join(_spaced(line) for line in group), page=page.number)
+            continue
+        for part in pdf_tables.parts(list(group)):
+            if isinstance(part, pdf_tables.Table):
+                out.table(part.rows, page=page.number, header_rows=part.header_rows)
+            else:
+                _prose(part, page, style=style, words=words, out=out)
 
 
 def _spaced(line: Line) -> str:
@@ -347,7 +307,7 @@ def _parts_from(
     last = group[-1]
     if line.running or last.running:
         return True
-    if _LEADER.search(line.text) or _LEADER.search(last.text) or _ITEM.match(line.text):
+    if _LEADER.search(line.text) or _LEADER.search(last.text) or _begins_anew(group, line):
         return True
     drop = last.low - line.low
     if abs(drop) < 0.3 * line.size and line.left >= last.right - 1:
@@ -371,6 +331,14 @@ def _parts_from(
         return True
     # A line that stops short of the half and one that begins with a capital: two lines of their own.
     return last.right < right - 0.5 * width and line.text[:1].isupper()
+
+
+def _begins_anew(group: list[Line], line: Line) -> bool:
+    """Tell whether `line` is an item, or a clause behind another one or behind a whole sentence."""
+    clause = _CLAUSE.match(line.text) and (
+        _CLAUSE.match(group[0].text) or group[-1].text.endswith(_SENTENCE_END)
+    )
+    return bool(clause or _ITEM.match(line.text))
 
 
 def _emit(group: list[Line], page: Page, *, style: _Style, words: set[str], out: Blocks) -> None:

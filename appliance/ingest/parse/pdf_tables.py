@@ -7,12 +7,11 @@ end at the same places. Everything else stays lines, so that no text is lost to 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from appliance.ingest.parse.pdf_layout import Line, Word
+from appliance.ingest.parse.pdf_page import Line, Word
 
 _GAP = 0.95
 """A gap between words, in heights of the type, that parts two cells."""
@@ -23,6 +22,7 @@ _CUT = "\x02"
 _LONGEST = 1000
 """Lines in one table: a hostile page of a million lines must not cost their square."""
 _DIGIT = re.compile(r"\d")
+_LETTER = re.compile(r"[^\W\d_]{2}")
 _LEADER = re.compile(r"(?:\s*[.\u2026\u00b7_]){4,}")
 _BULLET = re.compile(r"(?:\W|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{1,4})[.)]|(?:\d+|[A-Z])(?:\.\d+)+\.?|o)")
 
@@ -164,7 +164,7 @@ def _table(lines: list[Line]) -> Table | None:
     if not _is_clear(rows):
         return None
     rows = [[cell.replace(_CUT, "-") for cell in row] for row in rows]
-    return Table(rows, _headers(rows, lines))
+    return Table(rows, headers(rows, first_bold=lines[0].bold, last_bold=lines[-1].bold))
 
 
 def _placed(columns: list[_Cell], row: list[_Cell]) -> list[str]:
@@ -199,10 +199,21 @@ def _is_clear(rows: list[list[str]]) -> bool:
     return not prose and filled * 2 >= len(rows) * len(rows[0])
 
 
-def _headers(rows: list[list[str]], lines: list[Line]) -> int:
-    if lines[0].bold and not lines[-1].bold:
+def headers(rows: list[list[str]], *, first_bold: bool, last_bold: bool) -> int:
+    """Return 1 if the first row names the columns, else 0."""
+    if first_bold and not last_bold:
         return 1
     if "".join(rows[0]).isupper() and not "".join(rows[-1]).isupper():
         return 1
     numbers = [any(_DIGIT.search(cell) for cell in row) for row in rows]
-    return 1 if not numbers[0] and sum(numbers[1:]) * 2 >= len(rows) - 1 else 0
+    if not numbers[0]:
+        return 1 if sum(numbers[1:]) * 2 >= len(rows) - 1 else 0
+    named = [column for column in zip(*rows, strict=True) if column[0]]
+    return 1 if sum(map(_is_named, named)) * 2 > len(named) else 0
+
+
+def _is_named(column: Sequence[str]) -> bool:
+    """Tell whether letters stand over numbers: a model's name may well hold a digit."""
+    below = [cell for cell in column[1:] if cell]
+    numbers = sum(bool(_DIGIT.search(cell)) and not _LETTER.search(cell) for cell in below)
+    return bool(_LETTER.search(column[0])) and numbers * 2 > len(below)
