@@ -92,9 +92,15 @@ _OR_ANOTHER = re.compile(
 _LIMIT = r"max(?:imum|\.)?|min(?:imum|\.)?|limit"
 _BOUND = re.compile(
     r"(?:\b(?:least|most|up to|than|equal to|under|over|above|below|about|around|approximately|approx\.?"
-    r"|roughly|nearly|almost|between|from|within|until|including|exceed(?:ing)?)\s+"
+    r"|roughly|nearly|almost|between|from|within|until|including|exceed(?:s|ed|ing)?)\s+"
     rf"|\b(?:{_LIMIT})(?!\w)[^;:\n]{{0,16}}\s|\d\S*\s+(?:to|and)\s+){_ARTICLE}|(?:[<>≤≥±~]|\d\s?(?:[-–…]|\.\.+))\s*$",
     re.IGNORECASE,
+)
+_WORD = re.compile(r"\w+")
+_ARTICLES = frozenset({"a", "an", "the"})
+_OR = re.compile(r"\bor\b|/", re.IGNORECASE)
+_EXAMPLE = re.compile(
+    r"\b(?:[eE]\.\s?g\b|[fF]or (?:example|instance)\b)\.?(?:(?![.!?]\s+[A-Z]).)*$", re.DOTALL
 )
 _OF_A_RANGE = re.compile(
     r"\s*(?:(?:to|and|-|–|±|…|\.\.+)\s*\S*\d|at (?:least|most)\b|and (?:above|below|over|more|less)\b"
@@ -126,6 +132,18 @@ def is_half(text: str, words: tuple[int, int]) -> bool:
     # "5 bar min." is a bound, "15 min." a time: there the unit is not among the words.
     least = _AS_LEAST.match(after) and any(map(str.isalpha, text[start:end]))
     return bool(_BOUND.search(before) or _OF_A_RANGE.match(after) or least)
+
+
+def says_nothing(question: str, text: str, words: tuple[int, int]) -> bool:
+    """Tell whether the `words` of `text` are the question's own, a mere sign, or of an example.
+
+    Of two things that the question names ("Is it A or B?") one may be the answer.
+    """
+    told = text[slice(*words)].strip()
+    known = {word.casefold() for word in _WORD.findall(question)} | _ARTICLES
+    own = known.issuperset(word.casefold() for word in _WORD.findall(told)) and not _OR.search(question)
+    sign = len(told) == 1 and not (told.isascii() and told.isalnum())
+    return own or sign or bool(_EXAMPLE.search(text[: words[0]]))
 
 
 def counts_another(question: str, text: str, words: tuple[int, int]) -> bool:

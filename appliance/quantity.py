@@ -53,6 +53,7 @@ _MASS = (
     r"|carats?"
 )
 _MONEY = r"[$€£¥]|dollars?|cents?|pence|euros?|pounds?|francs?|yen|yuan|rupees?|usd|eur|gbp|chf"
+_PAID = r"\b(?:free|waived|no\s(?:\w+\s)?charge)\b|\d\s?%\s(?:of|off)\b|(?:[$€£¥]|\b(?:eur|usd|gbp|chf))\s?\d"
 _HEAT = r"[°º]|degrees?|deg|celsius|fahrenheit|kelvins?|[cfk]"
 _SHARE = r"%|per\s?cent|pct|percentage"
 _PARTS = (
@@ -74,6 +75,10 @@ _PRESSURE = (
 _SPEED = (
     r"mph|kph|kmh|km/h|rpm|[km]?m/s|knots?|kn|fps|[kmg]?bps|baud|[a-z]{1,20}\s(?:per|an|a)\s(?:hour|minute|second)"
     r"|[a-z]{1,20}/(?:h|min|s|sec)"
+)
+_TORQUE = (
+    r"(?:newton|n|kgf|kg|kp)[\s·•∙⋅.*-]{0,3}c?m(?:et(?:er|re)s?)?"
+    r"|(?:ft|in|foot|inch)[\s·•∙⋅.*-]{0,3}(?:lbs?|pounds?|oz)|lbf?s?[\s·•∙⋅.*-]{0,3}(?:ft|in)"
 )
 _CYCLE = r"[kmg]?hz|(?:kilo|mega|giga)?hertz"
 _OFTEN = (
@@ -162,9 +167,10 @@ class Quantity:
     none: float = UNSTATED
 
     def stated(self, sentence: str) -> float:
-        """Return the log-odds that a sentence states it; the number of a list's item is no figure of it."""
+        """Return the log-odds that a sentence states it; an item's or clause's number is no figure of it."""
         item = ITEM.match(sentence)
         told = sentence[item.end() :] if item else sentence
+        told = _CLAUSE.sub("", told)
         if self.units and re.search(self.units, told, re.IGNORECASE):
             return IN_UNITS
         if _SOME_FIGURE.search(told):
@@ -205,13 +211,14 @@ def _in(units: str, bare: float = 0.0, none: float = UNSTATED) -> Quantity:
     unit = rf"(?<![A-Za-z'’])(?:{units})(?![A-Za-z])"
     beside = {
         _TIME: rf"|{_LASTING}",
-        _MONEY: r"|\b(?:free|waived|no\s(?:\w+\s)?charge)\b|\d\s?%|(?:[$€£¥]|\b(?:eur|usd|gbp|chf))\s?\d",
+        _MONEY: rf"|{_PAID}",
         _SHARE: rf"|{_PARTS}",
     }.get(units, "")
     stated = rf"{_FIGURE}[^.;:!?\n]{{0,24}}?{unit}|\b(?:an?|half\san?|every|several|few)\s{unit}{beside}"
     return Quantity(stated, bare, none)
 
 
+_CLAUSE = re.compile(r"^\s*\d{1,3}(?:\.\d{1,3})+\.?\s")
 _SOME_FIGURE = re.compile(_FIGURE, re.IGNORECASE)
 _BARE: Final = {_TIME: UNITLESS}
 """Of a time the unit is left out now and then: "from 1990 to 1998"."""
@@ -233,6 +240,7 @@ FORMS: Final = (
         _form(rf"\b(?:{_MEASURES})\b.*\bin\s+(?:{named})\W*$", quantity, behind_how=False)
         for named, quantity in _IN_ITS_UNIT
     ),
+    _form(r"\bwhat\s+(?:do|does|did|will|would)\b[^.?]*\bcosts?\b", _in(_MONEY, UNITLESS), behind_how=False),
     *(
         _form(asked, Quantity(stated, OTHERWISE, NOWHERE), behind_how=False)
         for asked, stated in ((_TO_CALL, _CALLED), (_TO_WRITE_TO, _WRITTEN_TO))
@@ -267,6 +275,7 @@ NAMED: Final = (
     ("length", _in(f"{_LENGTH}|{_WRITTEN}")),
     ("percentage|percent", _in(_SHARE, OTHERWISE, NOWHERE)),
     ("voltage", _in(_TENSION, UNITLESS)),
+    ("torque", _in(_TORQUE, UNITLESS)),
     ("frequency", Quantity(rf"{_OFTEN}|{_PARTS}|\d\s?(?:{_CYCLE})\b", UNITLESS)),
     ("pressure", _in(_PRESSURE, UNITLESS)),
     ("speed", _in(_SPEED, UNITLESS)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from appliance.brevity import asks_for_more, counts_another, is_half
+from appliance.brevity import asks_for_more, counts_another, is_half, says_nothing
 from appliance.generate.check import Checked, instead
 from appliance.generate.prompt import named
 from appliance.quantity import asked_for
@@ -71,10 +71,12 @@ def _standing(question: str, passages: Sequence[Passage], evidence: Evidence) ->
             continue
         if is_half(text, each.span) or not _whole(text[start:end]):
             continue
+        at = (start - evidence.start, end - evidence.start)
+        if says_nothing(question, evidence.quote, at) or counts_another(question, evidence.quote, at):
+            continue
         if quantity and quantity.stated(text[start:end]) < 0:
             continue  # "little" is no answer to "how much"
-        if not counts_another(question, evidence.quote, (start - evidence.start, end - evidence.start)):
-            yield each
+        yield each
 
 
 def _whole(words: str) -> bool:

@@ -2,7 +2,14 @@
 
 import pytest
 
-from appliance.brevity import asks_for_a_way, asks_for_more, asks_for_several, counts_another, is_half
+from appliance.brevity import (
+    asks_for_a_way,
+    asks_for_more,
+    asks_for_several,
+    counts_another,
+    is_half,
+    says_nothing,
+)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +112,7 @@ def test_one_thing_may_be_named_in_a_word(question):
         ("Every 6 months, whichever comes first.", "6 months"),
         ("Set it to max. 5 bar.", "5 bar"),
         ("It is not to exceed 25 Nm.", "25 Nm"),
+        ("If the tank exceeds 10L, drain it.", "10L"),
         ("Set it to min. 5 bar.", "5 bar"),
         ("Set it to 5 bar min.", "5 bar"),
         ("At 5 bar and above.", "5 bar"),
@@ -239,3 +247,28 @@ def test_a_figure_is_no_answer_where_another_counts_what_is_asked_for(question, 
     text = "Take 2 drops of 5.25 percent bleach a canteen."
     start = text.index(words)
     assert counts_another(question, text, (start, start + len(words))) is another
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "words", "nothing"),
+    [
+        ("Which oil does it need?", "Fill in the oil at the top.", "oil", True),
+        ("Which oil does it need?", "Fill in the oil at the top.", "the oil", True),
+        ("Which oil does it need?", "Fill in SAE 30 oil at the top.", "SAE 30 oil", False),
+        ("Is it oil or grease?", "It takes grease.", "grease", False),
+        ("oil/grease?", "It takes grease.", "grease", False),
+        ("What is the friction of the thread?", "It depends on \u03bc of the thread.", "\u03bc", True),
+        ("Which class is it?", "It is of class B.", "B", False),
+        (
+            "How long is the delay?",
+            "It is three times the period. E.g. with 3 it is 9 minutes.",
+            "9 minutes",
+            True,
+        ),
+        ("How long is the delay?", "For example, it is 9 minutes.", "9 minutes", True),
+        ("How long is the delay?", "For example, with 3. It is 9 minutes.", "9 minutes", False),
+    ],
+)
+def test_the_questions_own_words_signs_and_examples_say_nothing(question, text, words, nothing):
+    start = text.index(words)
+    assert says_nothing(question, text, (start, start + len(words))) is nothing

@@ -168,6 +168,13 @@ def test_such_questions_ask_for_something_else(question):
         ("PBKDF2 iteration count", "It has at least 10,000 iterations.", 0.0),
         ("PBKDF2 iteration count", "It is hashed with SHA256.", UNSTATED),
         ("PBKDF2 iteration count", "For PBKDF2, it is a parameter.", UNSTATED),
+        ("torque for the locknut", "Tighten it to 2.49 N\u2022m.", IN_UNITS),
+        ("What is the torque of the bolt?", "It takes 22 ft-lb.", IN_UNITS),
+        ("What is the torque of the bolt?", "Its diameter is 10 mm.", UNITLESS),
+        ("price of a ticket", "Drinks of more than 5% alcohol are not served.", UNITLESS),
+        ("what does a ticket cost", "Members get 25% off the price.", IN_UNITS),
+        ("what does a ticket cost", "Tickets are sold at the door.", UNSTATED),
+        ("what does a ticket cost", "11.1.4. Tickets are sold at the door.", UNSTATED),
     ],
 )
 def test_a_sentence_states_it_or_does_not(question, sentence, worth):
