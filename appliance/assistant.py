@@ -300,6 +300,7 @@ class Assistant:
             verdict=found.verdict,
             evidence=found.evidence,
             searched_for=None if found.searched == question else found.searched,
+            nearest=() if checked else found.nearest(),
         )
 
     def _models(self, writer: Generator | None) -> Models:

@@ -27,6 +27,8 @@ from appliance.types import (
 )
 
 REFUSAL = "Not in your documents"
+_NEAREST, _SNIPPET = 3, 200
+"""Passages shown of a refusal, and characters quoted of each: enough to see whether to read on."""
 _COLUMN, _FULL = 40, 0.6
 """Characters of the narrowest column of prose, and the share of its width that a line of it fills."""
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
@@ -65,10 +67,14 @@ def searched_for(given: Answer, width: int) -> str:
 
 
 def _nearest(given: Answer, width: int) -> list[str]:
-    """Return where the nearest passages stand, and how near they come."""
+    """Return where the nearest passages stand with what each says of it, and how near they come."""
     if not given.passages:
         return []
-    near = [f"  {place(p.document, p.page, p.heading)}" for p in given.passages[:3]]
+    near = []
+    for number, passage in enumerate(given.passages[:_NEAREST]):
+        near.append(f"  {place(passage.document, passage.page, passage.heading)}")
+        if said := "".join(given.nearest[number : number + 1]).strip():
+            near.append(_quoted((textwrap.shorten(said, _SNIPPET, placeholder=" …"),), width))
     return ["", _wrapped(f"The nearest passages ({verdict(given.verdict)}):", width), *near]
 
 

@@ -251,8 +251,8 @@ class Verdict:
 class Answer:
     """The checked answer. `unsupported` holds the generated sentences that the check turned away.
 
-    An abstention has `abstained`, no citations, no evidence, and the nearest passages. `searched_for` is what
-    was searched for where that is not the question as it was asked: misspelt words are mended.
+    An abstention has `abstained`, no citations, no evidence, the nearest passages and of each the `nearest`
+    sentence. `searched_for` is what was searched for where that is not what was asked: misspelt words.
     """
 
     question: str
@@ -267,6 +267,7 @@ class Answer:
     verdict: Verdict = Verdict()
     evidence: Evidence | None = None
     searched_for: str | None = None
+    nearest: tuple[str, ...] = ()
 
 
 # Events: the whole contract between the facade and every front end.

@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
+from appliance.generate.choice import LIKELIHOOD, MARGIN
+
 SEED: Final = 20261128
-RIGHT: Final = 0.3
+RIGHT: Final = 0.1
 """The weight of the answer's own tokens beside the choice: they keep what was learnt of writing."""
 BATCH_TOKENS: Final = 1800
 POOL: Final = 600
@@ -213,12 +215,13 @@ def chosen(likelihoods: Tensor, offers: Offers) -> tuple[Tensor, float]:
     """Return what the choice costs, and what the choices made are worth, both as means over the rows.
 
     The chances of a row's offers are those of the sum that the appliance chooses by, margin and likelihood
-    (appliance/generate/llm.py); the cost is the logarithm of the worth that they expect, negated.
+    with their weights (appliance/generate/choice.py); the cost is the logarithm of the worth that they
+    expect, negated.
     """
     costs, worths = [], []
     for row in offers.row.unique():
         own = offers.row == row
-        sums = offers.margins[own] + likelihoods[own]
+        sums = MARGIN * offers.margins[own] + LIKELIHOOD * likelihoods[own]
         expected = (sums.softmax(0) * offers.worths[own]).sum()
         costs.append(-expected.clamp_min(1e-6).log())
         worths.append(float(offers.worths[own][sums.detach().argmax()]))

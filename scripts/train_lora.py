@@ -137,7 +137,12 @@ class Adapted(Learner):
         self.replica = Replica([{"params": trained}], peak=peak, decay=0.0, taken=taken)
         self._grid = Grid(model, job.grid) if job.grid else None
         self._rounds = 0
+        self._begun = job.start is not None
         self._out = job.out
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Return the batches of an epoch; an adapter that is trained on has seen the first."""
+        return self._train.batches(epoch + self._begun)
 
     def step(self, batch: list[int], factor: float) -> dict[str, float]:
         """Train on the examples `batch`."""

@@ -15,7 +15,6 @@ import importlib.util
 import os
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.errors import ApplianceError, ModelMismatch, ModelMissing, NoRoom, UsageError
+from appliance.generate.choice import choose
 from appliance.types import CHOICES, Prompt, Tokens
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -33,8 +33,6 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 CONTEXT = 2048
 _ABORTED = 2  # llama_decode's status when the abort callback said so
 _NO = False
-_TEMPERATURE = 3.0
-"""What the sums of margin and likelihood are divided by to become chances; chosen in scripts/LOG.md."""
 _CHUNK = 128  # tokens a decode call; `stop` is looked at between two of them
 
 
@@ -205,8 +203,7 @@ class LlamaGenerator:
     def _choose(self, prompt: Prompt, begun: int, most: int) -> Iterator[str]:
         """Yield the likeliest of the choices, in the eyes of the reader and of the model together.
 
-        Logits of the one and log-likelihoods of the other add up: each knows what the other does not
-        (scripts/LOG.md). The marker behind the words counts too: it tells that they are the whole answer.
+        The marker behind the words counts too: it tells that they are the whole answer.
         """
         if not prompt.shown:
             return
@@ -218,13 +215,11 @@ class LlamaGenerator:
         lines = [line for line in lines if line[0].strip() and 1 < len(line[2]) <= min(most, _CHUNK)]
         found = self._likelihoods([tokens for _, _, tokens in lines], begun)
         if found:
-            sums = np.array([margin for _, margin, _ in lines]) + found
-            if not np.isfinite(sums).all():
-                raise ApplianceError("The model gives no chances.")
-            words, _, tokens = lines[int(sums.argmax())]
+            best, sure = choose([margin for _, margin, _ in lines], found, [words for words, _, _ in lines])
+            words, _, tokens = lines[best]
             self.usage = Tokens(self.usage.prompt, len(tokens))
             if len(lines) == len(prompt.choices):  # nothing is certain where a choice was not looked at
-                self.sure = sureness(sums, [each for each, _, _ in lines])
+                self.sure = sure
             yield words + marker
 
     def _likelihoods(self, lines: Sequence[Sequence[int]], begun: int) -> list[float]:
@@ -330,24 +325,6 @@ class LlamaGenerator:
         buffer = ctypes.create_string_buffer(512)
         size = self._lib.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, _NO)
         return buffer.raw[: max(size, 0)]
-
-
-def sureness(sums: Sequence[float] | npt.NDArray[np.float64], words: Sequence[str]) -> float:
-    """Return what overlap (F1) with the answer the chances of all `words` expect of the likeliest of them.
-
-    `sums` are margins and log-likelihoods together. The same words in two places are one answer.
-    """
-    best = int(np.argmax(sums))
-    chances = np.exp((np.asarray(sums) - sums[best]) / _TEMPERATURE)
-    overlaps = [_overlap(words[best], each) for each in words]
-    return min(float(chances @ overlaps / chances.sum()), 1.0)
-
-
-def _overlap(one: str, two: str) -> float:
-    """Return the F1 of two texts, by their words."""
-    words = [Counter(text.casefold().split()) for text in (one, two)]
-    common = (words[0] & words[1]).total()
-    return 2 * common / (words[0].total() + words[1].total())
 
 
 def _groups(lines: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:

@@ -71,6 +71,11 @@ class Retrieval:
         """Return the estimate, in [0, 1], that the passages hold the answer."""
         return self.verdict.near
 
+    def nearest(self) -> tuple[str, ...]:
+        """Return of each passage the sentence that comes nearest to an answer, "" where none was told."""
+        both = zip(self.passages, self.telling, strict=True)
+        return tuple(passage.text[slice(*spans[0])] if spans else "" for passage, spans in both)
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:

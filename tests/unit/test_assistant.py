@@ -192,6 +192,12 @@ def test_what_is_not_there_is_refused_without_evidence_or_words():
     assert [type(event) for event in found] == [Retrieved, Answered]
     assert found[-1].answer.abstained
     assert found[-1].answer.citations == ()
+    given = found[-1].answer
+    assert GREASE in given.nearest
+    assert all(
+        said and said in passage.text for said, passage in zip(given.nearest, given.passages, strict=True)
+    )
+    assert answered(GREASE).nearest == ()
 
 
 def test_the_answer_says_what_was_searched_for_where_a_word_was_mended(monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 from appliance import models
 from appliance.config import Config
 from appliance.errors import ApplianceError, ModelMismatch, ModelMissing, UsageError
-from appliance.generate.llm import LlamaGenerator, llama, sureness
+from appliance.generate.llm import LlamaGenerator, llama
 from appliance.types import Prompt
 from tests.engines import in_this_process
 
@@ -135,14 +135,6 @@ def test_closing_twice_is_fine(tmp_path):
     engine = in_this_process(found, threads=1)
     engine.close()
     engine.close()
-
-
-def test_how_sure_a_choice_is():
-    assert sureness([5.0], ["9 bar"]) == 1
-    thirds = [0.0, -3 * math.log(2)]  # chances of 2/3 and 1/3 at a temperature of 3
-    assert sureness(thirds, ["9 bar", "40 days"]) == pytest.approx(2 / 3)
-    assert sureness(thirds, ["9 bar", "9 Bar"]) == pytest.approx(1)
-    assert sureness(thirds[::-1], ["at 9 bar", "9 bar"]) == pytest.approx(2 / 3 + 0.8 / 3)
 
 
 CHOOSING = Prompt(

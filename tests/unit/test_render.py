@@ -99,6 +99,11 @@ def test_a_refusal_is_plain_and_shows_the_nearest() -> None:
         "The nearest passages (chance of an answer 0.25; strict asks for 0.60):\n  manual.pdf, page 3"
     )
     assert render.answer(replace(given, passages=()), 80) == "Not in your documents.\n"
+    told = render.answer(replace(given, nearest=(f"Each \x1bpump {'runs ' * 60}.", "")), 80)
+    assert "page 3 \xb7 Pumps > Data\n  \u201cEach" in told
+    assert told.rstrip().endswith("\u2026\u201d")
+    assert len(told) < 500
+    assert "\x1b" not in told
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="needs the training extra: requireme
 pytest.importorskip("peft", reason="needs the training extra: requirements/train.in")
 
 from appliance.errors import UsageError  # noqa: E402
+from appliance.generate import choice  # noqa: E402
 from scripts import examples, floats, gguf, quantize, to_gguf, train_lora  # noqa: E402 - they need torch
 from tests.checkpoints import a_llama, an_importance  # noqa: E402
 
@@ -99,17 +100,19 @@ def test_offers_are_branches_that_see_neither_the_answer_nor_each_other(offering
     assert torch.allclose(found.logits[4:], alone.logits, atol=0.1)  # offers change nothing about answers
 
 
-def test_the_choice_is_that_of_margin_and_likelihood(offering: Path) -> None:
+def test_the_choice_is_that_of_the_appliance(offering: Path) -> None:
     given = examples.Data(offering / "train.safetensors").batch([0, 1, 2])
-    told = torch.tensor([-3.0, -1.0, -9.0, -5.0, -1.0])
-    loss, worth = examples.chosen(told, given.offers)
-    chances = [
-        np.exp(each) / np.exp(each).sum() for each in (np.array([-2.0, -1, -10]), np.array([-3.0, -1]))
-    ]
-    expected = [chances[0] @ [0, 1, 0.5], chances[1] @ [0.2, 1]]
+    margins, told = np.array([1, 0, -1, 2, 0]), np.array([-3.0, -1.0, -9.0, -5.0, -1.0])
+    loss, worth = examples.chosen(torch.tensor(told, dtype=torch.float32), given.offers)
+    sums = np.exp(choice.MARGIN * margins + choice.LIKELIHOOD * told)
+    expected = [sums[:3] @ [0, 1, 0.5] / sums[:3].sum(), sums[3:] @ [0.2, 1] / sums[3:].sum()]
     assert float(loss) == pytest.approx(-np.log(expected).mean(), rel=1e-5)
-    assert worth == 1
-    assert examples.chosen(told * torch.tensor([0, 1, 1, 1, 1]), given.offers)[1] == 0.5  # 0 and 1 are worth
+    rows = ((slice(3), [0, 1, 0.5]), (slice(3, 5), [0.2, 1]))
+    words = [str(number) for number in range(5)]
+    taken = [worths[choice.choose(margins[row], told[row], words[row])[0]] for row, worths in rows]
+    assert worth == pytest.approx(np.mean(taken))
+    told[3:] += [0, 9]  # the model is that much surer of the second
+    assert examples.chosen(torch.tensor(told), given.offers)[1] > worth
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -121,6 +124,7 @@ def test_an_adapter_is_trained_on(offering: Path) -> None:
         first.step([0, 1, 2], 1.0)
     first.save()
     onward = train_lora.Adapted(replace(job, start=offering / "adapter"), 0)
+    assert onward.batches(0) == first.batches(1)  # others than those it has seen
     assert onward.model.peft_config["default"].r == 5
     assert onward.step([0, 1, 2], 0.0)["loss"] < 0.9 * before["loss"]
     assert onward.replica._peak == train_lora.ONWARD * first.replica._peak
