@@ -201,6 +201,26 @@ def test_a_word_cut_in_a_cell_is_mended() -> None:
     assert rows[1] == "E03 | Flow switch | The temperature is too high."
 
 
+def test_axes_and_their_ticks_part_no_cells() -> None:
+    axes = b"140 700 m 140 590 l S 72 620 m 500 620 l S "
+    ticks = b" ".join(b"137 %d m 143 %d l S" % (y, y) for y in range(630, 700, 10))
+    ticks += b" " + b" ".join(b"%d 617 m %d 623 l S" % (x, x) for x in range(180, 500, 40))
+    texts = [
+        (100, 680, 8, "80"),
+        (100, 650, 8, "40"),
+        (300, 660, 8, "met"),
+        (100, 604, 8, "in"),
+        (200, 604, 8, "2013"),
+    ]
+    assert not tables(blocks([axes + ticks, *texts]))
+
+
+def test_a_grid_with_hardly_any_text_is_a_diagram() -> None:
+    drawn = strokes(range(72, 500, 40), range(700, 600, -20))
+    few = [(76, 686, 8, "0"), (116, 686, 8, "5"), (76, 666, 8, "1"), (116, 666, 8, "6")]
+    assert not tables(blocks([drawn, *few]))
+
+
 def test_boxes_of_a_flow_chart_are_no_table() -> None:
     drawn = (
         strokes((72, 200), (700, 660)) + b"\n" + strokes((300, 430), (700, 660)) + b"\n200 680 m 300 680 l S"

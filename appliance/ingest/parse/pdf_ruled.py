@@ -29,6 +29,10 @@ _BETWEEN = 150
 """Characters between two parts of a table: what stands above and below on each page."""
 _ALIKE = 9.0
 """Points by which a column may begin elsewhere on the next page."""
+_PARTED = 0.5
+"""The least share of the fields' borders that are drawn: 98 % of 1,790 in reports have .53, charts .3."""
+_FILLED = 0.4
+"""The least share of the cells that hold text; of those tables all but drawings have .5."""
 _LARGEST = 0.5
 """The share of the page above which a cell is a frame around it."""
 
@@ -123,6 +127,16 @@ class _Grid:
         row = self.rows - bisect(self.ys[::-1], y)
         inside = 0 <= column < self.columns and 0 <= row < self.rows
         return self.cell(row, column) if inside else None
+
+    def parted(self) -> float:
+        """Return the share of neighbouring fields that a rule parts: small where lines of a drawing cross."""
+        pairs = [
+            (self.cell(row, column), self.cell(row + down, column + 1 - down))
+            for down in (0, 1)
+            for row in range(self.rows - down)
+            for column in range(self.columns - 1 + down)
+        ]
+        return sum(one != two for one, two in pairs) / len(pairs)
 
     def sizes(self) -> dict[int, float]:
         """Return the area of each cell."""
@@ -223,7 +237,8 @@ def _parts(page: Page) -> list[Line | Ruled]:
     meant = _meant(page.rules)
     found: list[Line | Ruled] = list(page.lines)
     for grid in _grids(meant) if meant else ():
-        if max(grid.sizes().values()) < _LARGEST * page.width * page.height:
+        framed = max(grid.sizes().values()) >= _LARGEST * page.width * page.height
+        if not framed and grid.parted() >= _PARTED:
             found = _with(grid, found)
     return found
 
@@ -279,6 +294,8 @@ def _cut(grid: _Grid, line: Line) -> Iterator[tuple[int | None, Line]]:
 
 
 def _table(grid: _Grid, inside: dict[int, list[Line]]) -> Ruled | None:
+    if len(inside) < _FILLED * len(grid.sizes()):
+        return None
     texts = {cell: _text(lines) for cell, lines in inside.items()}
     cells = [[grid.cell(row, column) for column in range(grid.columns)] for row in range(grid.rows)]
     # A row in which nothing begins is part of the one above it.
