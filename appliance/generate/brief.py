@@ -20,7 +20,7 @@ from appliance.types import Choice, Evidence, Passage
 FAR = 4.0
 """How much less likely than its best the reader may find words that stand alone, as a logit: the cell, which
 chooses and says how sure it is, is not trusted."""
-SURE = 0.75
+SURE = 0.8
 """The least Generator.sure of words that stand alone; chosen in scripts/LOG.md."""
 
 
