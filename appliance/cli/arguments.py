@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, get_args
@@ -18,6 +20,15 @@ from appliance.types import Level
 _DIGITS = 9
 """Of a number that is typed: a run file holds none that is larger."""
 
+_ELSEWHERE = {
+    "ls": "list",
+    "rm": "remove",
+    "delete": "remove",
+    "cat": "show",
+    "search": "ask",
+    "check": "verify",
+}
+"""What the commands are called in other programs."""
 CIPHERS = ("sqlcipher", "aegis", "chacha20")
 Command = Callable[[Options, Config], int]
 
@@ -26,10 +37,20 @@ class _Parser(argparse.ArgumentParser):
     """Repeats arguments cleaned: `add *` on somebody's medium passes file names that begin with "--"."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(clean_line(message)[:1].upper() + clean_line(message)[1:] + ".", hint=self._how())
+        said = clean_line(message)
+        raise UsageError(f"{said[:1].upper()}{said[1:]}.", hint=f"{_meant(said)}{self._how()}")
 
     def _how(self) -> str:
         return f"See `{self.prog} --help`. Nothing was done."
+
+
+def _meant(said: str) -> str:
+    """Return which command argparse's error may mean, "" where that is anybody's guess."""
+    wrong, _, known = said.partition("invalid choice: ")[2].partition(" (choose from ")
+    names = re.findall(r"'([a-z]+)'", known)
+    typed = wrong.strip("'")
+    near = [_ELSEWHERE[typed]] if typed in _ELSEWHERE else difflib.get_close_matches(typed, names, 1)
+    return f"Is it `{near[0]}`? " if near and near[0] in names else ""
 
 
 def parser() -> argparse.ArgumentParser:

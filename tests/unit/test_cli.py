@@ -372,3 +372,20 @@ def test_the_terminal_ui_opens_with_what_was_named(option: str, monkeypatch: pyt
     options = parser().parse_args(["tui", "--vault", "v", option, *SECRETS.get(option, ["f"])])
     assert called.tui(options, Config(home=Path("nowhere"))) == 0
     assert (opened, shown) == ([("v", "passphrase")], [True])
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("ls", "list"),
+        ("aks", "ask"),
+        ("rm", "remove"),
+        ("keys lst", "list"),
+        ("xyzzy", ""),
+        ("models ls", ""),
+    ],
+)
+def test_a_mistyped_command_is_met_with_the_one_that_is_meant(typed: str, meant: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parser().parse_args(typed.split())
+    assert refused.value.hint.startswith(f"Is it `{meant}`? See" if meant else "See")
