@@ -98,10 +98,8 @@ _BOUND = re.compile(
 )
 _WORD = re.compile(r"\w+")
 _ARTICLES = frozenset({"a", "an", "the"})
-_OR = re.compile(r"\bor\b|/", re.IGNORECASE)
-_EXAMPLE = re.compile(
-    r"\b(?:[eE]\.\s?g\b|[fF]or (?:example|instance)\b)\.?(?:(?![.!?]\s+[A-Z]).)*$", re.DOTALL
-)
+_OR = re.compile(r"\b(?:or|and)\b|[/,]", re.IGNORECASE)
+_EXAMPLE = re.compile(r"\b(?:[eE]\.\s?g\b|[fF]or (?:example|instance)\b)\.?(?:(?![.!?]\s+[A-Z])[^);\n])*\Z")
 _OF_A_RANGE = re.compile(
     r"\s*(?:(?:to|and|-|–|±|…|\.\.+)\s*\S*\d|at (?:least|most)\b|and (?:above|below|over|more|less)\b"
     r"|(?:\(|is the )?(?:max(?:imum|\.)?|minimum|limit)(?!\w))"

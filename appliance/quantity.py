@@ -53,7 +53,11 @@ _MASS = (
     r"|carats?"
 )
 _MONEY = r"[$€£¥]|dollars?|cents?|pence|euros?|pounds?|francs?|yen|yuan|rupees?|usd|eur|gbp|chf"
-_PAID = r"\b(?:free|waived|no\s(?:\w+\s)?charge)\b|\d\s?%\s(?:of|off)\b|(?:[$€£¥]|\b(?:eur|usd|gbp|chf))\s?\d"
+_PAID = (
+    r"\b(?:free|waived|no\s(?:\w+\s)?charge)\b|(?:[$€£¥]|\b(?:eur|usd|gbp|chf))\s?\d"
+    r"|\d\s?%(?=\s*(?:$|[.,;:)|]|(?:of|off|per|and|or|plus|fees?|charges?|discount|tax|vat|interest|deposit)\b))"
+)
+"""Not every percentage is a price: "5% alcohol"."""
 _HEAT = r"[°º]|degrees?|deg|celsius|fahrenheit|kelvins?|[cfk]"
 _SHARE = r"%|per\s?cent|pct|percentage"
 _PARTS = (
@@ -77,8 +81,9 @@ _SPEED = (
     r"|[a-z]{1,20}/(?:h|min|s|sec)"
 )
 _TORQUE = (
-    r"(?:newton|n|kgf|kg|kp)[\s·•∙⋅.*-]{0,3}c?m(?:et(?:er|re)s?)?"
-    r"|(?:ft|in|foot|inch)[\s·•∙⋅.*-]{0,3}(?:lbs?|pounds?|oz)|lbf?s?[\s·•∙⋅.*-]{0,3}(?:ft|in)"
+    r"(?:[kdcm]?n|newton|kgf|kg|kp)[\s·•∙⋅.*-]{0,3}[cm]?m(?:et(?:er|re)s?)?"
+    r"|(?:ft|in|foot|inch)[\s·•∙⋅.*-]{0,3}(?:lbs?|pounds?|oz)"
+    r"|(?:lbf?s?|pounds?)[\s·•∙⋅.*-]{0,3}(?:ft|feet|foot|in|inch(?:es)?)"
 )
 _CYCLE = r"[kmg]?hz|(?:kilo|mega|giga)?hertz"
 _OFTEN = (
@@ -218,7 +223,7 @@ def _in(units: str, bare: float = 0.0, none: float = UNSTATED) -> Quantity:
     return Quantity(stated, bare, none)
 
 
-_CLAUSE = re.compile(r"^\s*\d{1,3}(?:\.\d{1,3})+\.?\s")
+_CLAUSE = re.compile(r"^\s*\d{1,3}(?:\.\d{1,3}){2,}\.?\s|^\s*\d{1,3}\.\d{1,3}\.\s+(?=[A-Z])")
 _SOME_FIGURE = re.compile(_FIGURE, re.IGNORECASE)
 _BARE: Final = {_TIME: UNITLESS}
 """Of a time the unit is left out now and then: "from 1990 to 1998"."""
@@ -240,7 +245,11 @@ FORMS: Final = (
         _form(rf"\b(?:{_MEASURES})\b.*\bin\s+(?:{named})\W*$", quantity, behind_how=False)
         for named, quantity in _IN_ITS_UNIT
     ),
-    _form(r"\bwhat\s+(?:do|does|did|will|would)\b[^.?]*\bcosts?\b", _in(_MONEY, UNITLESS), behind_how=False),
+    _form(
+        r"\bwhat\s+(?:do|does|did|will|would)\s+(?:\S+\s+){1,6}?(?<!about\s)(?<!the\s)(?<!of\s)cost\W*$",
+        _in(_MONEY, UNITLESS),
+        behind_how=False,
+    ),
     *(
         _form(asked, Quantity(stated, OTHERWISE, NOWHERE), behind_how=False)
         for asked, stated in ((_TO_CALL, _CALLED), (_TO_WRITE_TO, _WRITTEN_TO))

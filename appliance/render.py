@@ -74,8 +74,16 @@ def _nearest(given: Answer, width: int) -> list[str]:
     for number, passage in enumerate(given.passages[:_NEAREST]):
         near.append(f"  {place(passage.document, passage.page, passage.heading)}")
         if said := "".join(given.nearest[number : number + 1]).strip():
-            near.append(_quoted((textwrap.shorten(said, _SNIPPET, placeholder=" …"),), width))
+            near.append(_quoted((_shortened(said),), width))
     return ["", _wrapped(f"The nearest passages ({verdict(given.verdict)}):", width), *near]
+
+
+def _shortened(text: str) -> str:
+    """Return the beginning of a text, to a space where there is one."""
+    line = " ".join(text.split())
+    if len(line) <= _SNIPPET:
+        return line
+    return line[: max(line.rfind(" ", 0, _SNIPPET), 0) or _SNIPPET].rstrip() + " …"
 
 
 def verdict(found: Verdict) -> str:

@@ -56,13 +56,14 @@ def pdf(pages: Sequence[Sequence[Set]], *, title: str = "", form: bytes = b"", d
 
 
 def _drawn(add: Callable[[bytes], int]) -> int:
-    """A font whose letters are boxes, some higher than others, upside down as Chromium writes it.
+    """A font whose letters are boxes, some higher than others, upside down as Chromium has it; of X no ink.
 
     Its codes are 128 above those of ASCII: an engine that asks how high "A" is finds none.
     """
     glyphs = []
     for code in range(33, 127):
         top, low = 700 if chr(code) in "bdfhklti" or code < 97 else 450, -200 if chr(code) in "gjpqy," else 0
+        top = low if chr(code) == "X" else top
         ink = b"500 0 0 %d 450 %d d1 0 %d 450 %d re f" % (-low, -top, -top, top - low)
         glyphs.append(add(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(ink), ink)))
     names = b" ".join(b"/g%d" % code for code in range(33, 127))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.ingest.parse import formats
+from appliance.ingest.parse import formats, pdf_hidden
 from appliance.ingest.parse.blocks import Bounds
 from appliance.types import Parsed
 from tests import forge
@@ -41,6 +41,7 @@ PDF_HIDDEN = {
     "above the page": ([show("SECRET", bottom=5000)], "off the page"),
     "outside its clip": ([show("SECRET", before="0 0 5 5 re W n")], "clipped away"),
     "one point tall": ([show("SECRET", size=1)], "too small"),
+    "flat, but wide and slanted": ([b"BT /F1 12 Tf 1 0 1 0.001 72 500 Tm (SECRET) Tj ET"], "too small"),
 }
 
 
@@ -54,6 +55,17 @@ def test_hidden_in_a_pdf(name: str) -> None:
     assert "More of it." in text_of(found)
     assert len(found.flags) == 1
     assert flag in found.flags[0]
+
+
+def test_letters_without_ink_are_hidden_and_dashes_are_not() -> None:
+    lines = [
+        (72, 700, 12, "Plain text - and a dash."),
+        (72, 650, 12, "XXX XX"),
+        (72, 600, 12, "More XX of it."),
+    ]
+    found = parsed("a.pdf", forge.pdf([lines], drawn=True))
+    assert text_of(found).split() == "Plain text - and a dash. More of it.".split()
+    assert found.flags == (pdf_hidden.TINY,)
 
 
 PDF_SEEN = {

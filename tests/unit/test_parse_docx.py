@@ -212,6 +212,12 @@ def test_numbering_may_come_from_a_style_and_be_overridden() -> None:
     styles = f"<w:styles {w}>{law1}{law2}{style('Law3', 'Law2', deeper)}</w:styles>"
     told = [("Law1", "General"), ("Law2", "Each member votes"), ("Law3", "once;"), ("Law3", "in person.")]
     told += [("Law1", "Officers"), ("Law1", "There shall be one of each."), ("Law2", "None is paid")]
+    told += [
+        ("Law1", "Switch it off"),
+        ("Law1", "Open the lid"),
+        ("Law1", "Take it out"),
+        ("Law2", "with care"),
+    ]
     body = "".join(forge.paragraph(text, style=name) for name, text in told)
     parsed = read(forge.docx(body, parts={"word/numbering.xml": numbering, "word/styles.xml": styles}))
     assert [(block.kind, block.level, block.text) for block in parsed.blocks] == [
@@ -222,4 +228,8 @@ def test_numbering_may_come_from_a_style_and_be_overridden() -> None:
         ("heading", 1, "Chapter 1 - Officers"),
         ("item", 0, "Chapter 2 - There shall be one of each."),
         ("item", 0, "2.0. None is paid"),
+        ("item", 0, "Chapter 3 - Switch it off"),
+        ("item", 0, "Chapter 4 - Open the lid"),
+        ("item", 0, "Chapter 5 - Take it out"),
+        ("item", 0, "5.0. with care"),
     ]

@@ -67,6 +67,19 @@ def test_numbered_clauses_are_paragraphs_of_their_own() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [
+        ("4.1.1 It is made in accordance with clause", "4.2.1 and holds for a year."),
+        ("The server is at the address", "192.168.0.1 Port 80 is open."),
+        ("It is shown in Fig.", "2.1.3 If it is not, see below."),
+        ("4.3.1 It is made in accordance with", "4.2.1 Fees and charges."),
+    ],
+)
+def test_a_number_inside_a_sentence_begins_no_clause(above: str, below: str) -> None:
+    assert texts(read(forge.pdf([[above, below]])), "paragraph") == [f"{above} {below}"]
+
+
 def test_larger_type_is_a_heading() -> None:
     page = [(72.0, 720.0, 20.0, "Starting the pump"), (72.0, 690.0, 12.0, BODY), (72.0, 675.6, 12.0, BODY)]
     parsed = read(forge.pdf([page]))

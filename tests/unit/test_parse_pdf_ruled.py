@@ -242,7 +242,7 @@ def test_words_of_several_rows_that_the_engine_took_for_one_line() -> None:
     page = Page(1, 100, 100, [Line(words, 2, 28, 6), *named])
     page.rules.flat[:] = [Rule(at, 0, 25) for at in (30, 20, 10)]
     page.rules.upright[:] = [Rule(at, 10, 30) for at in (0, 8, 25)]
-    ((_, parts),) = pdf_ruled.pages_parts([page])
+    ((_, parts),) = pdf_ruled.pages_parts([page], set())
     assert [part.text if isinstance(part, Line) else part.rows for part in parts] == [
         [["A", "IPX4"], ["B", "75"]],
         "low",
@@ -263,7 +263,71 @@ def test_text_from_side_to_side_that_goes_on_from_the_first_column() -> None:
     assert tables(found)[1] == ["144.570 | 264.570", "144.555 | 264.555"]
 
 
-EDGE = st.integers(0, 9).map(lambda at: at * 10)
+def test_rules_far_apart_on_one_line_are_two() -> None:
+    left = [(76, 686, 10, "A1"), (116, 686, 10, "Off"), (76, 666, 10, "A2"), (116, 666, 10, "On")]
+    right = [(x + 300, y, size, text.lower()) for x, y, size, text in left]
+    drawn = strokes((72, 112, 152), (700, 680, 660)) + b"\n" + strokes((372, 412, 452), (700.5, 680.5, 660.5))
+    between = [(200, 686, 10, "Never open the valve"), (200, 672, 10, "while the pump runs.")]
+    found = blocks([drawn, *left, *between, *right])
+    assert tables(found) == [["A1 | Off", "A2 | On"], ["a1 | off", "a2 | on"]]
+    assert "Never open the valve while the pump runs." in [block.text for block in found]
+
+
+def test_a_hyphen_that_the_document_writes_stays() -> None:
+    cut = [(264, 668, 10, "Fitted to BN-"), (264, 656, 10, "006 and BN-012.")]
+    (rows,) = tables(
+        blocks([(72, 740, 10, "Pump BN-006 and its spare"), strokes(), *CELLS[:3], *cut, *CELLS[7:]])
+    )
+    assert rows[1] == "E03 | Flow switch | Fitted to BN-006 and BN-012."
+
+
+@pytest.mark.parametrize("paint", ["1 G", "/Clear gs", "0 0 10 10 re W n"])
+def test_rules_that_nobody_sees_part_nothing(paint: str) -> None:
+    clear = b"/Clear << /ca 0 /CA 0 >>"
+    prose = [(76.0, 690.0 - 14 * at, 10.0, BODY) for at in range(6)]
+    page = [b"q " + paint.encode() + b" " + strokes() + b" Q", *prose]
+    data = forge.pdf([page]).replace(b"/Clear << /ca 0 >>", clear)
+    found = formats.parse(data, "manual.pdf", Bounds()).blocks
+    assert [block.text for block in found] == [" ".join([BODY] * 6)]
+
+
+def test_rules_through_words_part_nothing() -> None:
+    """They may lie under a picture, or be painted over."""
+    prose = [(76.0, 690.0 - 14 * at, 10.0, BODY) for at in range(6)]
+    found = blocks([strokes(), *prose])
+    assert [block.text for block in found] == [" ".join([BODY] * 6)]
+
+
+def test_the_columns_of_a_page_are_no_cells() -> None:
+    rules = b"60 740 m 552 740 l S 60 420 m 552 420 l S 60 60 m 552 60 l S 306 740 m 306 60 l S"
+    texts = [
+        (left, top - 12 * at, 9, "The pump is primed before it is started in a")
+        for left in (66, 312)
+        for top in (720, 400)
+        for at in range(20)
+    ]
+    assert not tables(blocks([rules, *texts]))
+
+
+def test_a_caption_begins_another_table() -> None:
+    rest = [strokes(XS, YS[:3]), (76, 686, 10, "Part"), (144, 686, 10, "From"), (264, 686, 10, "Shelf")]
+    rest += [(76, 646, 10, "Seal"), (144, 646, 10, "Works"), (264, 646, 10, "North")]
+    found = blocks([strokes(), *CELLS], [(72, 720, 10, "Table 2. Spare parts"), *rest])
+    assert tables(found)[1][0] == "Part | From | Shelf"
+
+
+def test_many_rows_from_side_to_side_cost_no_time() -> None:
+    ys = [780 - 0.6 * at for at in range(1200)]
+    rules = b" ".join(b"72 %.1f m 500 %.1f l S" % (y, y) for y in (*ys[::6], 790))
+    rules += b" 72 790 m 72 62 l S 500 790 m 500 62 l S 200 790 m 200 780 l S"
+    texts = [(76.0, y - 3, 3.0, f"note {at}") for at, y in enumerate(ys[::6][:-1])]
+    began = time.process_time()
+    found = blocks([rules, *texts])
+    assert time.process_time() - began < 2
+    assert sum(block.text.count("note") for block in found) == len(texts)
+
+
+EDGE = st.integers(0, 90)
 RULE = st.builds(Rule, EDGE, st.sampled_from([0, 0, 30]), st.sampled_from([90, 90, 60]))
 PLACE = st.tuples(st.integers(0, 85), st.integers(0, 85))
 
@@ -274,8 +338,9 @@ def test_no_word_is_lost(
 ) -> None:
     long = "x" * 160 if wordy else ""
     words = [Word(left, left + 5, f"w{at}{long}", low, low + 5) for at, (left, low) in enumerate(places)]
-    lines = [Line([word], word.low, word.high, 5) for word in words]
-    ((_, parts),) = pdf_ruled.pages_parts([Page(1, 90, 90, lines, rules=Rules(flat, upright))])
+    pairs = [words[at : at + 2] for at in range(0, len(words), 2)]
+    lines = [Line(pair, min(w.low for w in pair), max(w.high for w in pair), 5) for pair in pairs]
+    ((_, parts),) = pdf_ruled.pages_parts([Page(1, 90, 90, lines, rules=Rules(flat, upright))], set())
     told = " ".join(
         part.text if isinstance(part, Line) else " ".join(map(" ".join, part.rows)) for part in parts
     )

@@ -172,9 +172,15 @@ def test_such_questions_ask_for_something_else(question):
         ("What is the torque of the bolt?", "It takes 22 ft-lb.", IN_UNITS),
         ("What is the torque of the bolt?", "Its diameter is 10 mm.", UNITLESS),
         ("price of a ticket", "Drinks of more than 5% alcohol are not served.", UNITLESS),
+        ("What is the torque of the bolt?", "It takes 2 kN\u00b7m.", IN_UNITS),
+        ("What is the torque of the bolt?", "30 pound-feet", IN_UNITS),
+        ("What is the pressure of the tank?", "2.5 bar", IN_UNITS),
+        ("How many litres?", "0.75 litres are left.", IN_UNITS),
+        ("What is the fee for a transfer?", "The fee is 2.5%", IN_UNITS),
         ("what does a ticket cost", "Members get 25% off the price.", IN_UNITS),
         ("what does a ticket cost", "Tickets are sold at the door.", UNSTATED),
         ("what does a ticket cost", "11.1.4. Tickets are sold at the door.", UNSTATED),
+        ("what does a ticket cost", "1.4. Tickets are sold at the door.", UNSTATED),
     ],
 )
 def test_a_sentence_states_it_or_does_not(question, sentence, worth):

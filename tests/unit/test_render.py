@@ -102,8 +102,9 @@ def test_a_refusal_is_plain_and_shows_the_nearest() -> None:
     told = render.answer(replace(given, nearest=(f"Each \x1bpump {'runs ' * 60}.", "")), 80)
     assert "page 3 \xb7 Pumps > Data\n  \u201cEach" in told
     assert told.rstrip().endswith("\u2026\u201d")
-    assert len(told) < 500
     assert "\x1b" not in told
+    assert max(map(len, told.split("\n"))) <= 80
+    assert "\u672c" * 60 in render.answer(replace(given, nearest=("\u672c" * 999,)), 80)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO
 from xml.etree.ElementTree import Element
 from xml.etree.ElementTree import ParseError as BrokenXml
@@ -123,14 +124,25 @@ class _Document:
         self._paper = docx_hidden.WHITE if bare else None
         self._ground = self._paper
         self._setting = docx_hidden.Setting((), self._ground)
+        self._perhaps: list[int] = []
+        """The places of blocks that are headings in all but name."""
 
     def read(self) -> None:
         """Fill the blocks."""
         self._set_title()
         for body in self._root:
             self._blocks(body)
+        self._demote()
         self._margins()
         self._out.pages = min(self._page, self._out.bounds.pages) if self._paged else None
+
+    def _demote(self) -> None:
+        """Make items of headings in all but name that follow each other with nothing beneath: bold steps."""
+        blocks = self._out.blocks
+        levels = {at: blocks[at].level for at in self._perhaps if at < len(blocks)}
+        for at, level in levels.items():
+            if level in (levels.get(at - 1), levels.get(at + 1)):
+                blocks[at] = replace(blocks[at], kind="item", level=0)
 
     def _set_title(self) -> None:
         core = self._package.xml("docProps/core.xml")
@@ -157,6 +169,7 @@ class _Document:
         label, depth = self._numbering.label(number, written, style) if text and number else ("", 0)
         if kind == "text" and label and self._styles.names(style, text):
             kind, level = "heading", min(depth, 8) + 1
+            self._perhaps.append(len(self._out.blocks))
         if kind == "heading":
             self._out.add("heading", one_line(f"{label} {text}"), page=page, level=level)
         elif kind == "title":

@@ -102,7 +102,8 @@ class Numbering:
         parts = list(root) if root is not None else []
         kinds = {attribute(item, "abstractNumId"): item for item in parts if local(item) == "abstractNum"}
         # A list may have but the name of a style, and another list with that name have the levels.
-        named = {attribute(child(item, "styleLink"), "val") or None: item for item in kinds.values()}
+        links = {attribute(child(item, "styleLink"), "val"): item for item in kinds.values()}
+        named = {name: item for name, item in links.items() if name}
         self._kinds = {
             number: _levels(named.get(attribute(child(item, "numStyleLink"), "val"), item))
             for number, item in kinds.items()

@@ -163,7 +163,7 @@ class _Walk:
 
     def _whole(self, node: LexborNode, tag: str) -> bool:
         """Deal at once with what is left out, tables and preformatted text."""
-        if tag in _SILENT or node.mem_id in self._hidden or _is_permalink(node, tag):
+        if tag in _SILENT or node.mem_id in self._hidden or (self._level and _is_permalink(node, tag)):
             return True
         if tag == "pre":
             self._flush()
@@ -236,9 +236,12 @@ class _Walk:
 
 
 def _is_permalink(node: LexborNode, tag: str) -> bool:
-    """Tell whether an element is the mark beside a heading that leads to that heading."""
-    target = (node.attributes.get("href") or "") if tag == "a" else ""
-    return "#" in target and node.text(deep=True).strip() in _PERMALINKS
+    """Tell whether an element of a heading is the mark that leads to the heading itself."""
+    if tag != "a" or not (node.attributes.get("href") or "").startswith("#"):
+        return False
+    while node.child is not None and node.child.tag != "-text" and node.child.next is None:
+        node = node.child
+    return node.text(deep=False).strip() in _PERMALINKS
 
 
 def _row(cells: list[LexborNode], merged: dict[int, tuple[int, str]], hidden: frozenset[int]) -> list[str]:

@@ -197,7 +197,7 @@ class _Reader:
                 continue
             first, last = shown[0], shown[1] - 1
             left, bottom, right, top = self._where(index[first])
-            if top - bottom < smallest and self._type(index[first]) < smallest:
+            if top - bottom < smallest and not self._inked(units, shown, index, smallest):
                 self._out.flag(pdf_hidden.TINY)
                 continue
             if last > first:
@@ -237,12 +237,26 @@ class _Reader:
             return self._width - right, self._height - top, self._width - left, self._height - bottom
         return self._width - top, left, self._width - bottom, right
 
+    def _inked(self, units: str, shown: tuple[int, int], index: list[int] | range, smallest: float) -> bool:
+        """Tell whether a word whose first box is tiny can be read all the same.
+
+        Where boxes are those of the ink, a dash is: another letter of the word, or its type, is not. Letters
+        that are all as small are hidden.
+        """
+        for at in range(*shown):
+            _, bottom, _, top = self._where(index[at])
+            if top - bottom >= smallest:
+                return True
+        return not any(map(str.isalnum, units[slice(*shown)])) and self._type(index[shown[0]]) >= smallest
+
     def _type(self, character: int) -> float:
-        """Return the size of a character's type, in points on the page."""
+        """Return how high a character's type is, in points on the page."""
         turned = pdfium.FS_MATRIX()
         if not pdfium.FPDFText_GetMatrix(self._text, character, ctypes.byref(turned)):
             return 0.0
-        return float(pdfium.FPDFText_GetFontSize(self._text, character) * math.hypot(turned.c, turned.d))
+        wide = math.hypot(turned.a, turned.b)
+        area = abs(turned.a * turned.d - turned.b * turned.c)
+        return float(pdfium.FPDFText_GetFontSize(self._text, character) * area / wide) if wide else 0.0
 
     def _stands(self, character: int, size: float) -> tuple[float, float]:
         """Return from where to where a line of this size reaches, by the base line of a character."""

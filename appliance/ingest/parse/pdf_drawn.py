@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pypdfium2.raw as pdfium
 
@@ -15,10 +15,14 @@ _MOST_SHAPES = 100_000
 _DEEPEST = 6
 _RECTANGLE = 5
 """Segments of a path that is taken for one."""
-_MOST_STEPS = 400
-"""Segments of one path that are looked at: a whole table may be one."""
+_MOST_STEPS = 50_000
+"""Segments of paths looked at on one page: a whole table may be one path, and a map has millions."""
 _MOST_RULES = 20_000
-"""Lines kept of a page: the shapes of a map have millions."""
+"""Lines kept of one page."""
+_FAINT = 12
+"""Of 255: an opacity no eye sees."""
+_PALE = 250
+"""Of 255, in each of red, green and blue: what is painted so cannot be told from the paper."""
 _Matrix = tuple[float, float, float, float, float, float]
 _UNMOVED: _Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
@@ -34,6 +38,7 @@ class Shapes:
         self._fills: list[Fill] = []
         self._inks: dict[int, Ink] = {}
         self._left = _MOST_SHAPES
+        self._steps = _MOST_STEPS
         self.rules: list[Box] = []
         """What is drawn on the page that is thin, straight, and level or upright; edges of boxes too."""
         shapes = (pdfium.FPDFPage_GetObject(page, at) for at in range(pdfium.FPDFPage_CountObjects(page)))
@@ -73,8 +78,8 @@ class Shapes:
         fill, stroke = ctypes.c_int(), ctypes.c_int()
         if not pdfium.FPDFPath_GetDrawMode(shape, ctypes.byref(fill), ctypes.byref(stroke)):
             return
-        if stroke.value and len(self.rules) < _MOST_RULES:
-            self.rules += self._strokes(shape, _times(_matrix(shape), matrix))
+        if stroke.value and self._is_seen(pdfium.FPDFPageObj_GetStrokeColor, shape):
+            self._rule(self._strokes(shape, _times(_matrix(shape), matrix)), shape, matrix)
         if fill.value:
             colour, opacity = self._paint(shape)
             if opacity > 0:
@@ -83,13 +88,30 @@ class Shapes:
                 known = colour if opacity == 255 else None
                 box = self._box(shape, matrix)
                 self._fills.append(Fill(box, known, whole))
-                if whole and len(self.rules) < _MOST_RULES:
-                    self.rules += _edges(box)
+                if whole and self._is_seen(pdfium.FPDFPageObj_GetFillColor, shape):
+                    self._rule(_edges(box), shape, matrix)
+
+    def _rule(self, lines: Iterable[Box], shape: pdfium.FPDF_PAGEOBJECT, matrix: _Matrix) -> None:
+        """Keep what is inside of the shape's clips; those of a drawing are not known on the page."""
+        clips = self._clips(shape) if matrix is _UNMOVED else ()
+        for line in lines:
+            if len(self.rules) < _MOST_RULES and all(_touch(line, clip) for clip in clips):
+                self.rules.append(line)
+
+    def _is_seen(self, paint: Callable[..., int], shape: pdfium.FPDF_PAGEOBJECT) -> bool:
+        """Tell whether a shape is painted with a colour that is seen on paper; a pattern may be."""
+        if not paint(shape, *self._colour):
+            return True
+        *colour, opacity = (level.value for level in self._levels)
+        return opacity > _FAINT and min(colour) < _PALE
 
     def _strokes(self, path: pdfium.FPDF_PAGEOBJECT, matrix: _Matrix) -> Iterator[Box]:
         """Yield the straight lines of a path that is stroked."""
         begun = before = (0.0, 0.0)
-        for at in range(min(pdfium.FPDFPath_CountSegments(path), _MOST_STEPS)):
+        for at in range(pdfium.FPDFPath_CountSegments(path)):
+            self._steps -= 1
+            if self._steps < 0:
+                return
             segment = pdfium.FPDFPath_GetPathSegment(path, at)
             if not pdfium.FPDFPathSegment_GetPoint(segment, *self._bounds[:2]):
                 return
@@ -129,6 +151,10 @@ class Shapes:
             if points:
                 found.append(_around(points))
         return tuple(found)
+
+
+def _touch(one: Box, two: Box) -> bool:
+    return one.left <= two.right and two.left <= one.right and one.bottom <= two.top and two.bottom <= one.top
 
 
 def _edges(box: Box) -> Iterator[Box]:

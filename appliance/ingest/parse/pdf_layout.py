@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby, pairwise, takewhile
 from statistics import median
@@ -18,6 +17,7 @@ from appliance.ingest.parse import pdf_ruled, pdf_tables
 from appliance.ingest.parse.blocks import Blocks, one_line
 from appliance.ingest.parse.pdf_page import Line, Outline, Page
 from appliance.ingest.parse.pdf_ruled import Ruled
+from appliance.ingest.parse.pdf_words import is_cut, mended, vocabulary
 from appliance.types import Block
 
 _ITEM = re.compile(
@@ -29,7 +29,8 @@ _NUMBERED = re.compile(
     r"(?:(?:chapter|section|part|appendix|annex)\s+[\dA-Z]{1,3}\b|(?:\d+|[A-Z])(?:\.\d+)+\.?\s|\d+\.?\s+[A-Z])",
     re.I,
 )
-_CLAUSE = re.compile(r"\d+(?:\.\d+)+\.\s|\d+(?:\.\d+){2,}\s")
+_CLAUSE = re.compile(r"(\d+(?:\.\d+)+)\.?\s+[A-Z(\"\u201c]")
+_SHORTENED = re.compile(r"\b(?:figs?|nos?|approx|secs?|eqs?|cf|arts?|pp?|vs|al|ca|dr|st)\.$", re.I)
 _LABEL = re.compile(r"(?:chapter|part|appendix|annex|section)\s+[\dA-Z]{1,4}", re.I)
 _RUN_OF_HEADINGS = 4
 _DIGITS = re.compile(r"\d+")
@@ -44,8 +45,8 @@ def arrange(pages: list[Page], outline: list[Outline], out: Blocks) -> None:
     """Turn pages into blocks."""
     drop_running(pages)
     style = _Style(pages, outline)
-    words = _vocabulary(pages)
-    for page, parts in pdf_ruled.pages_parts(pages):
+    words = vocabulary(pages)
+    for page, parts in pdf_ruled.pages_parts(pages, words):
         for _, group in groupby(parts, key=lambda part: isinstance(part, Ruled)):
             together = list(group)
             _lines(
@@ -249,19 +250,6 @@ def _bare(text: str) -> str:
     return re.sub(r"\W+", "", text).casefold()
 
 
-def _vocabulary(pages: Iterable[Page]) -> set[str]:
-    """Collect the words of the pages where some word is cut in two: they tell how to mend it."""
-    pages = list(pages)
-    if not any(_is_cut(line) for page in pages for line in page.lines):
-        return set()
-    strip = ".,;:!?()[]\u201c\u201d\"'"
-    return {word.text.strip(strip).casefold() for page in pages for line in page.lines for word in line.words}
-
-
-def _is_cut(line: Line) -> bool:
-    return line.hyphen or (line.text.endswith("-") and line.text[-2:-1].isalpha())
-
-
 def _prose(lines: list[Line], page: Page, *, style: _Style, words: set[str], out: Blocks) -> None:
     if not lines:
         return
@@ -335,10 +323,16 @@ def _parts_from(
 
 def _begins_anew(group: list[Line], line: Line) -> bool:
     """Tell whether `line` is an item, or a clause behind another one or behind a whole sentence."""
-    clause = _CLAUSE.match(line.text) and (
-        _CLAUSE.match(group[0].text) or group[-1].text.endswith(_SENTENCE_END)
-    )
-    return bool(clause or _ITEM.match(line.text))
+    if _ITEM.match(line.text):
+        return True
+    clause, first, last = _CLAUSE.match(line.text), _CLAUSE.match(group[0].text), group[-1].text
+    if clause is None or _SHORTENED.search(last):
+        return False
+    return last.endswith(_SENTENCE_END) or (first is not None and _parts_of(first) < _parts_of(clause))
+
+
+def _parts_of(clause: re.Match[str]) -> list[int]:
+    return [int(part) for part in clause[1].split(".")]
 
 
 def _emit(group: list[Line], page: Page, *, style: _Style, words: set[str], out: Blocks) -> None:
@@ -358,19 +352,8 @@ def _is_long_item(text: str) -> bool:
 def _joined(group: list[Line], words: set[str]) -> str:
     text = group[0].text
     for above, line in pairwise(group):
-        if _is_cut(above):
-            text = _mended(f"{text}-" if above.hyphen else text, line.text, words)
+        if is_cut(above):
+            text = mended(f"{text}-" if above.hyphen else text, line.text, words)
         else:
             text += " " + line.text
     return f"{text}-" if group[-1].hyphen else text
-
-
-def _mended(head: str, tail: str, words: set[str]) -> str:
-    """Join a word that was cut at a line's end: with its hyphen if the document writes it so elsewhere."""
-    left = re.search(r"([\w-]+)-$", head)
-    right = re.match(r"\w+", tail)
-    if left is None or right is None:
-        return head + tail
-    whole, hyphened = (left[1] + right[0]).casefold(), f"{left[1]}-{right[0]}".casefold()
-    keep = hyphened in words or not right[0][0].islower() or not left[1][-1].islower()
-    return head + tail if keep and whole not in words else head[:-1] + tail
