@@ -74,6 +74,8 @@ def test_numbered_clauses_are_paragraphs_of_their_own() -> None:
         ("The server is at the address", "192.168.0.1 Port 80 is open."),
         ("It is shown in Fig.", "2.1.3 If it is not, see below."),
         ("4.3.1 It is made in accordance with", "4.2.1 Fees and charges."),
+        ("4.3.1 Where it exceeds (or equals)", "2.5 MPa the valve opens."),
+        ("1.1 It is primed.", f"1.{'9' * 4400} A word"),
     ],
 )
 def test_a_number_inside_a_sentence_begins_no_clause(above: str, below: str) -> None:

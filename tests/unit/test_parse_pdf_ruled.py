@@ -132,11 +132,14 @@ def test_the_rest_of_a_table_has_its_header() -> None:
     first = [strokes(), *CELLS]
     rest = [strokes(XS, YS[:3]), (76, 686, 10, "E11"), (144, 686, 10, "Clock"), (264, 686, 10, "Set it")]
     rest += [(76, 646, 10, "E12"), (144, 646, 10, "Fan"), (264, 646, 10, "Clean it")]
-    found = blocks(first, [(72, 760, 9, "The manual"), *rest])
+    found = blocks(first, rest)
     assert tables(found)[1] == [ROWS[0], "E11 | Clock | Set it", "E12 | Fan | Clean it"]
     assert [block.header_rows for block in found if block.kind == "table"] == [1, 1]
-    text = [(72.0, 760.0 - 15 * at, 10.0, BODY) for at in range(3)]
-    assert tables(blocks(first, [*text, *rest]))[1][0] == "E11 | Clock | Set it"
+    for text in ((72, 760, 10, "5.2 Spare parts"), (72, 740, 10, BODY)):
+        assert tables(blocks(first, [text, *rest]))[1][0] == "E11 | Clock | Set it"
+    heads = [(72, 770, 9, "Operations manual")]
+    again = blocks([*heads, *first], [*heads, *rest], [*heads, *rest])
+    assert [rows[0] for rows in tables(again)] == [ROWS[0]] * 3
     titled = [b"72 720 m 500 720 l S 72 720 m 72 700 l S 500 720 m 500 700 l S", (200, 706, 10, "Others")]
     assert tables(blocks(first, [*titled, *rest]))[1][:2] == ["Others |  |", "E11 | Clock | Set it"]
     other = strokes((72, 125, 260, 500), YS[:3])
@@ -325,6 +328,68 @@ def test_many_rows_from_side_to_side_cost_no_time() -> None:
     found = blocks([rules, *texts])
     assert time.process_time() - began < 2
     assert sum(block.text.count("note") for block in found) == len(texts)
+
+
+def test_rows_that_no_rule_parts_are_told_by_their_gaps() -> None:
+    """As LaTeX draws: uprights, and level rules around the head and at the bottom."""
+    ys = (700, 680, 600)
+    head = [(76, 686, 10, "Code"), (144, 686, 10, "Fault"), (264, 686, 10, "Limit")]
+    rows = [
+        ("E03", "Flow switch", "5 kW"),
+        ("E04", "Inner flow", "7 kW"),
+        ("E05", "Fan", "2 kW"),
+        ("E06", "Door", "1 kW"),
+    ]
+    body = [
+        (left + 4, 666 - 14 * at, 10, text)
+        for at, row in enumerate(rows)
+        for left, text in zip(XS, row, strict=False)
+    ]
+    assert tables(blocks([strokes(XS, ys), *head, *body])) == [
+        ["Code | Fault | Limit", *(" | ".join(row) for row in rows)]
+    ]
+
+
+def test_of_bands_every_other_is_drawn() -> None:
+    level = b" ".join(b"72 %d m 500 %d l S" % (y, y) for y in (700, 680, 660, 640, 620))
+    sides = b" 72 700 m 72 620 l S 500 700 m 500 620 l S "
+    shaded = b" ".join(
+        b"0.8 g %d %d %d 20 re f 0 g" % (left, low, right - left)
+        for low in (680, 640)
+        for left, right in pairwise(XS)
+    )
+    rows = [
+        ("Code", "Fault", "Limit"),
+        ("E03", "Flow switch", "5 kW"),
+        ("E04", "Fan", "2 kW"),
+        ("E05", "Door", "1 kW"),
+    ]
+    texts = [
+        (left + 4, 686 - 20 * at, 10, text)
+        for at, row in enumerate(rows)
+        for left, text in zip(XS, row, strict=False)
+    ]
+    assert tables(blocks([shaded + b" " + level + sides, *texts])) == [[" | ".join(row) for row in rows]]
+
+
+def test_headings_between_two_tables_stay_headings() -> None:
+    def indicators(top: float) -> list[forge.Set]:
+        ys = (top, top - 20, top - 40)
+        named = [
+            (left + 4, y - 14, 10, text)
+            for y in ys[:2]
+            for left, text in zip(XS, ("A1", "On", "kW"), strict=False)
+        ]
+        return [strokes(XS, ys), *named]
+
+    page = [*indicators(700), (72, 640, 12, "Performance Indicators"), (72, 618, 12, "KPI 1.1 Miles")]
+    prose = [(72.0, 500.0 - 14 * at, 12.0, BODY) for at in range(4)]
+    found = blocks([*page, *indicators(600), *prose])
+    assert [block.text for block in found if block.kind != "table"] == [
+        "Performance Indicators",
+        "KPI 1.1 Miles",
+        " ".join([BODY] * 4),
+    ]
 
 
 EDGE = st.integers(0, 90)

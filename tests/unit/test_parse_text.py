@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -242,6 +244,12 @@ def test_merged_html_cells_speak_for_each_row_and_column() -> None:
         "06 | 3 | 4 | Work",
     ]
     assert table.header_rows == 2
+
+
+def test_permalinks_in_each_other_cost_no_time() -> None:
+    began = time.process_time()
+    read("a.html", "<h1><math>" + "<a href='#x'>" * 16_000 + "hello")
+    assert time.process_time() - began < 3
 
 
 def test_deep_html_costs_no_stack() -> None:

@@ -26,6 +26,8 @@ _BREAKING = frozenset(
 )
 _MAY_HIDE = re.compile(r"<style|\bstyle\s*=|\bhidden\b|\b(?:bg)?color\s*=", re.I)
 _PERMALINKS = frozenset("#\xb6\xa7\N{LINK SYMBOL}")
+_WRAPPED = 3
+"""Elements that may stand around such a mark: more would cost the square of how deep they are."""
 _MOST_RULES = 2_000
 _MOST_MERGED = 60
 _CHARSET = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?([\w-]+)""", re.I)
@@ -239,7 +241,9 @@ def _is_permalink(node: LexborNode, tag: str) -> bool:
     """Tell whether an element of a heading is the mark that leads to the heading itself."""
     if tag != "a" or not (node.attributes.get("href") or "").startswith("#"):
         return False
-    while node.child is not None and node.child.tag != "-text" and node.child.next is None:
+    for _ in range(_WRAPPED):
+        if node.child is None or node.child.tag == "-text" or node.child.next is not None:
+            break
         node = node.child
     return node.text(deep=False).strip() in _PERMALINKS
 

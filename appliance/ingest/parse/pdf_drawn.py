@@ -121,9 +121,10 @@ class Shapes:
                 begun = point
             elif kind == pdfium.FPDF_SEGMENT_LINETO:
                 yield _around([before, point])
+            before = point
             if pdfium.FPDFPathSegment_GetClose(segment):
                 yield _around([point, begun])
-            before = point
+                before = begun
 
     def _paint(self, shape: pdfium.FPDF_PAGEOBJECT) -> tuple[Colour | None, int]:
         if not pdfium.FPDFPageObj_GetFillColor(shape, *self._colour):

@@ -91,6 +91,20 @@ class Grid:
         first = self.cell(row, 0)
         return sum(self.cell(row, column) == first for column in range(self.columns))
 
+    def height(self, row: int, column: int) -> int:
+        """Return how many rows a cell spans, from this one on."""
+        cell = self.cell(row, column)
+        deep = 1
+        while row + deep < self.rows and self.cell(row + deep, column) == cell:
+            deep += 1
+        return deep
+
+    def part(self, rows: Iterable[int]) -> None:
+        """Make each field of rows that are one cell from side to side a cell of its own."""
+        for row in rows:
+            fields = range(row * self.columns, (row + 1) * self.columns)
+            self._cell[fields.start : fields.stop] = fields
+
     def without(self, rows: Sequence[int]) -> Iterator[Grid]:
         """Yield what is above, between and below rows that one cell fills from side to side."""
         start = 0

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from itertools import groupby, pairwise, takewhile
 from statistics import median
+from typing import NamedTuple
 
 from appliance.ingest.parse import pdf_ruled, pdf_tables
 from appliance.ingest.parse.blocks import Blocks, one_line
@@ -29,8 +30,10 @@ _NUMBERED = re.compile(
     r"(?:(?:chapter|section|part|appendix|annex)\s+[\dA-Z]{1,3}\b|(?:\d+|[A-Z])(?:\.\d+)+\.?\s|\d+\.?\s+[A-Z])",
     re.I,
 )
-_CLAUSE = re.compile(r"(\d+(?:\.\d+)+)\.?\s+[A-Z(\"\u201c]")
-_SHORTENED = re.compile(r"\b(?:figs?|nos?|approx|secs?|eqs?|cf|arts?|pp?|vs|al|ca|dr|st)\.$", re.I)
+_CLAUSE = re.compile(r"(\d{1,4}(?:\.\d{1,4})+)\.?\s+[A-Z(\"\u201c]")
+_SHORTENED = re.compile(
+    r"\b(?:figs?|nos?|approx|secs?|eqs?|cf|arts?|pp?|vs|al|ca|dr|st|e\.g|i\.e|paras?|tabs?|ch)\.$", re.I
+)
 _LABEL = re.compile(r"(?:chapter|part|appendix|annex|section)\s+[\dA-Z]{1,4}", re.I)
 _RUN_OF_HEADINGS = 4
 _DIGITS = re.compile(r"\d+")
@@ -47,11 +50,11 @@ def arrange(pages: list[Page], outline: list[Outline], out: Blocks) -> None:
     style = _Style(pages, outline)
     words = vocabulary(pages)
     for page, parts in pdf_ruled.pages_parts(pages, words):
+        setting = _set([part for part in parts if isinstance(part, Line) and not part.mono])
         for _, group in groupby(parts, key=lambda part: isinstance(part, Ruled)):
             together = list(group)
-            _lines(
-                [each for each in together if isinstance(each, Line)], page, style=style, words=words, out=out
-            )
+            lines = [each for each in together if isinstance(each, Line)]
+            _lines(lines, page, setting=setting, style=style, words=words, out=out)
             for table in together:
                 if isinstance(table, Ruled):
                     out.table(table.rows, page=page.number, header_rows=table.header_rows)
@@ -60,7 +63,20 @@ def arrange(pages: list[Page], outline: list[Outline], out: Blocks) -> None:
         out.title = " - ".join(dict.fromkeys(block.text for block in _cover(out.blocks)))
 
 
-def _lines(lines: list[Line], page: Page, *, style: _Style, words: set[str], out: Blocks) -> None:
+class _Setting(NamedTuple):
+    """How a page's prose is set: where the lines of each column end, and how far apart they are."""
+
+    edges: dict[int, float]
+    pitch: float
+
+
+def _set(lines: list[Line]) -> _Setting:
+    return _Setting(_right_edges(lines), _pitch(lines))
+
+
+def _lines(
+    lines: list[Line], page: Page, *, setting: _Setting, style: _Style, words: set[str], out: Blocks
+) -> None:
     """Turn lines that no rules part into blocks."""
     for mono, group in groupby(lines, key=lambda line: line.mono):
         if mono:
@@ -70,7 +86,7 @@ def _lines(lines: list[Line], page: Page, *, style: _Style, words: set[str], out
             if isinstance(part, pdf_tables.Table):
                 out.table(part.rows, page=page.number, header_rows=part.header_rows)
             else:
-                _prose(part, page, style=style, words=words, out=out)
+                _prose(part, page, setting=setting, style=style, words=words, out=out)
 
 
 def _spaced(line: Line) -> str:
@@ -250,15 +266,20 @@ def _bare(text: str) -> str:
     return re.sub(r"\W+", "", text).casefold()
 
 
-def _prose(lines: list[Line], page: Page, *, style: _Style, words: set[str], out: Blocks) -> None:
+def _prose(
+    lines: list[Line], page: Page, *, setting: _Setting, style: _Style, words: set[str], out: Blocks
+) -> None:
     if not lines:
         return
-    edges = _right_edges(lines)
-    pitch = _pitch(lines)
     group: list[Line] = []
     for line in lines:
         if group and _parts_from(
-            group, line, right=edges[_column(line)], pitch=pitch, style=style, page=page.number
+            group,
+            line,
+            right=setting.edges[_column(line)],
+            pitch=setting.pitch,
+            style=style,
+            page=page.number,
         ):
             _emit(group, page, style=style, words=words, out=out)
             group = []
@@ -328,7 +349,7 @@ def _begins_anew(group: list[Line], line: Line) -> bool:
     clause, first, last = _CLAUSE.match(line.text), _CLAUSE.match(group[0].text), group[-1].text
     if clause is None or _SHORTENED.search(last):
         return False
-    return last.endswith(_SENTENCE_END) or (first is not None and _parts_of(first) < _parts_of(clause))
+    return last.endswith((".", "!", "?")) or (first is not None and _parts_of(first) < _parts_of(clause))
 
 
 def _parts_of(clause: re.Match[str]) -> list[int]:

@@ -6,7 +6,7 @@ it has, wherever its words stand in it and in whatever order the file has them.
 
 from __future__ import annotations
 
-import re
+from bisect import bisect
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -15,6 +15,7 @@ from statistics import median
 from appliance.ingest.parse.pdf_grid import Grid, grids
 from appliance.ingest.parse.pdf_page import Line, Page, Word
 from appliance.ingest.parse.pdf_tables import Table, headers
+from appliance.ingest.parse.pdf_tables import cells as gapped
 from appliance.ingest.parse.pdf_words import is_cut, mended
 
 _REPEATED = 200
@@ -23,6 +24,11 @@ _PROSE = 150
 """Characters above which what stands from side to side is text between two tables, no title of one."""
 _ALIKE = 9.0
 """Points by which a column may begin elsewhere on the next page."""
+_LONGEST_HEADER = 2000
+_UNRULED = 3
+"""Lines side by side in all cells of a row from which they are rows of their own."""
+_SLACK = 3.0
+"""Points by which words may reach over the border of a column that is drawn in other rows."""
 _PARTED = 0.5
 """The least share of the fields' borders that are drawn: 1,673 tables of reports have .58, charts .3."""
 _FILLED = 0.4
@@ -33,11 +39,6 @@ _PAGEFUL = 300
 """Characters of the middle one of the cells above which two columns are those of a page."""
 _LARGEST = 0.5
 """The share of the page above which a cell is a frame around it."""
-_MARGIN = 0.12
-"""The part of the page's height, above and below, in which titles stand between two parts of a table;"""
-_BETWEEN = 150
-"""and the characters that they have at most."""
-_CAPTION = re.compile(r"(?:table|figure|fig\.)\s*[\dIVX]", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Ruled(Table):
         if any(abs(one - two) > _ALIKE for one, two in zip(self.xs, before.xs, strict=True)):
             return self
         named = before.rows[: before.header_rows]
+        if sum(len(cell) for row in named for cell in row) > _LONGEST_HEADER:
+            return self  # it would be repeated on each page
         return replace(self, rows=[*named, *self.rows], header_rows=len(named))
 
 
@@ -68,20 +71,17 @@ def pages_parts(pages: Iterable[Page], words: Collection[str]) -> Iterator[tuple
     for page in pages:
         found = _parts(page, words)
         tables = [(at, part) for at, part in enumerate(found) if isinstance(part, Ruled)]
-        if before and tables and _is_margin(found[: tables[0][0]], page):
+        if before and tables and _is_margin(found[: tables[0][0]]):
             at, first = tables[0]
-            found[at] = first.after(before)
+            found[at] = first = first.after(before)
+            tables[0] = at, first
         yield page, found
-        before = tables[-1][1] if tables and _is_margin(found[tables[-1][0] + 1 :], page) else None
+        before = tables[-1][1] if tables and _is_margin(found[tables[-1][0] + 1 :]) else None
 
 
-def _is_margin(parts: Iterable[Line | Ruled], page: Page) -> bool:
-    """Tell whether there is nothing but what stands in a page's margin, and no caption."""
-    lines = [part for part in parts if isinstance(part, Line)]
-    low, high = page.height * _MARGIN, page.height * (1 - _MARGIN)
-    apart = all(line.high < low or line.low > high for line in lines)
-    few = sum(len(line.text) for line in lines) <= _BETWEEN
-    return apart and few and not any(_CAPTION.match(line.text) for line in lines)
+def _is_margin(parts: Iterable[Line | Ruled]) -> bool:
+    """Tell whether there is nothing but what repeats on other pages: a title begins another table."""
+    return all(isinstance(part, Line) and part.running for part in parts)
 
 
 def _parts(page: Page, words: Collection[str]) -> list[Line | Ruled]:
@@ -149,6 +149,10 @@ def _torn(grid: Grid, line: Line, places: list[int | None]) -> int:
 def _with(grid: Grid, lines: list[Line | Ruled], words: Collection[str]) -> list[Line | Ruled]:
     """Return `lines` with the tables of `grid`, or as they are if it holds none."""
     whole = _filled(grid, lines)
+    banded = [row for row in range(grid.rows) if _falls_apart(grid, row, whole.inside)]
+    if banded:
+        grid.part(banded)
+        whole = _filled(grid, lines)
     if whole.torn > _TORN * whole.count:
         return lines
     for part in grid.without(_prose(grid, whole.inside)):
@@ -156,6 +160,18 @@ def _with(grid: Grid, lines: list[Line | Ruled], words: Collection[str]) -> list
         if (table := _table(part, made.inside, words)) is not None:
             lines = [*made.outside[: made.first], table, *made.outside[made.first :]]
     return lines
+
+
+def _falls_apart(grid: Grid, row: int, inside: Mapping[int, list[Line]]) -> bool:
+    """Tell whether a row that no rule parts has its words in the columns: of bands every other is drawn."""
+    cell = grid.cell(row, 0)
+    alone = cell == row * grid.columns and grid.span(row) == grid.columns and grid.height(row, 0) == 1
+    pieces = [piece for line in inside.get(cell, ()) for piece in gapped(line)] if alone else []
+    columns = [bisect(grid.xs, (piece.left + piece.right) / 2) for piece in pieces]
+    return len(set(columns)) > 1 and all(
+        grid.xs[column - 1] - _SLACK < piece.left and piece.right < grid.xs[column] + _SLACK
+        for column, piece in zip(columns, pieces, strict=True)
+    )
 
 
 def _prose(grid: Grid, inside: Mapping[int, list[Line]]) -> list[int]:
@@ -210,12 +226,28 @@ def _table(grid: Grid, inside: dict[int, list[Line]], words: Collection[str]) ->
     ]
     groups = _columns([cells[row] for row in kept], shown)
     rows = [[next(filter(None, (row[at] for at in group)), "") for group in groups] for row in shown]
+    if any(_is_ragged([inside[cell] for cell in set(cells[row]) if cell in inside]) for row in kept):
+        return None
     if len(groups) < 2 or sum(sum(map(bool, row)) > 1 for row in rows) * 2 < max(4, len(rows)):
         return None
     if len(groups) == 2 and median(map(len, filter(None, texts.values()))) > _PAGEFUL:
         return None
     xs = (*(grid.xs[group[0]] for group in groups), grid.xs[groups[-1][-1] + 1])
     return Ruled(rows, _depth(grid, kept, rows, inside), xs)
+
+
+def _is_ragged(cells: list[list[Line]]) -> bool:
+    """Tell whether the cells of a row are columns of rows that no rule parts: their lines stand side by side.
+
+    Such a table is told by its gaps. Text that runs over several lines has more of them in one cell than in
+    another.
+    """
+    heights = [sorted({round(line.low) for line in lines}) for lines in cells]
+    most = max(heights, key=len, default=[])
+    if len(most) < _UNRULED or len(heights) < 2:
+        return False
+    beside = [sum(any(abs(one - two) <= 1 for two in most) for one in each) for each in heights]
+    return min(beside) >= 0.8 * len(most)
 
 
 def _columns(cells: list[list[int]], shown: list[list[str]]) -> list[list[int]]:
@@ -246,23 +278,15 @@ def _depth(grid: Grid, kept: list[int], rows: list[list[str]], inside: dict[int,
     if not headers(rows[titles:], first_bold=first, last_bold=last):
         return titles
     top = kept[titles]
-    floor = top + max(_height(grid, top, column) for column in range(grid.columns))
+    floor = top + max(grid.height(top, column) for column in range(grid.columns))
     return min(sum(row < floor for row in kept), titles + 2, len(rows) - 1)
 
 
 def _shown(text: str, cell: int, row: int, column: int, cells: list[int]) -> str:
     """Return the text that a cell shows in one of its fields: all in the first of each row that it spans."""
-    begins = column == 0 or cells[column - 1] != cell
+    begins = cells.index(cell) == column
     above = cell // len(cells) < row
     return text if begins and (not above or len(text) <= _REPEATED) else ""
-
-
-def _height(grid: Grid, row: int, column: int) -> int:
-    """Return how many rows a cell spans, from this one on."""
-    cell = grid.cell(row, column)
-    return next(
-        (deep for deep in range(1, grid.rows - row) if grid.cell(row + deep, column) != cell), grid.rows - row
-    )
 
 
 def _is_bold(grid: Grid, row: int, inside: dict[int, list[Line]]) -> bool:

@@ -24,8 +24,8 @@ def is_cut(line: Line) -> bool:
 
 def mended(head: str, tail: str, words: Collection[str]) -> str:
     """Join a word that was cut at a line's end: with its hyphen if the document writes it so elsewhere."""
-    left = re.search(r"([\w-]+)-$", head)
-    right = re.match(r"\w+", tail)
+    left = re.search(r"([\w-]{1,100})-$", head[-101:])
+    right = re.match(r"\w{1,100}", tail)
     if left is None or right is None:
         return head + tail
     whole, hyphened = (left[1] + right[0]).casefold(), f"{left[1]}-{right[0]}".casefold()
