@@ -49,6 +49,7 @@ _SETTINGS: Mapping[Kind, tuple[str, ...]] = {
     "reader": ("max_tokens", "calibration", "refusal"),
     "generator": ("template", "context"),
 }
+_OPTIONAL: Mapping[Kind, tuple[str, ...]] = {"embedding": (), "reader": (), "generator": ("likelihood",)}
 _CHECKS = {".onnx": headers.check_onnx, ".gguf": headers.check_gguf}
 _TYPES: Mapping[str, type] = {"str": str, "int": int, "float": float}
 # Linux 5.1; Python 3.11 has no name for it. It forbids every write and writable mapping from then on, and
@@ -118,7 +119,8 @@ class Card:
 
     `dimensions`, `max_tokens` and `pooling` belong to an embedding, `max_tokens`, `calibration` and `refusal`
     to a reader, `template` and `context` to a generator; they are empty elsewhere. `refusal` has one entry a
-    level, from strict to open.
+    level, from strict to open. `likelihood` is what a logit of a generator that chooses is worth beside the
+    reader's (appliance/generate/choice.py), 0 where its card does not say.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Card:
     pooling: str = ""
     template: str = ""
     context: int = 0
+    likelihood: float = 0.0
     calibration: Calibration | None = None
     refusal: tuple[Refusal, ...] = ()
 
@@ -345,7 +348,7 @@ def _check_keys(values: Mapping[str, Any], kind: Kind, where: str) -> None:
     needed = {*text, "files", *_SETTINGS[kind]}
     if missing := sorted(needed - set(values)):
         raise UsageError(f"{where} lacks {', '.join(missing)}.")
-    if unknown := sorted(set(values) - needed - {"measured"}):
+    if unknown := sorted(set(values) - needed - {"measured", *_OPTIONAL[kind]}):
         raise UsageError(f"{where}: a card of kind {kind} has no {', '.join(unknown)}.")
     types = {field.name: _TYPES.get(str(field.type), str) for field in fields(Card)}
     types |= {"files": list, "measured": list, "calibration": dict, "refusal": list}
@@ -380,6 +383,8 @@ def _check_values(card: Card, where: str) -> None:
         value = getattr(card, setting)
         if not value or (isinstance(value, int) and not 0 < value <= 1 << 20):
             raise UsageError(f"{where}: {setting} is empty or out of range.")
+    if not 0 <= card.likelihood <= 1:
+        raise UsageError(f"{where}: likelihood is none between 0 and 1.")
 
 
 def _check_reader(card: Card, where: str) -> None:

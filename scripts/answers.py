@@ -28,6 +28,7 @@ from appliance import config
 from appliance.evaluation import metrics
 from appliance.generate.brief import SURE, in_words, may_answer
 from appliance.generate.check import check, quoted, to_the_point
+from appliance.generate.choice import LIKELIHOOD
 from appliance.generate.llm import LlamaGenerator
 from appliance.generate.prompt import REFUSED, compose
 from appliance.retrieve import cross
@@ -64,6 +65,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--template", default="chatml-brief")
+    parser.add_argument(
+        "--likelihood", type=float, default=LIKELIHOOD, help="what a logit of it is worth, as its card has it"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--apart", action="store_true", help="of training documents kept apart, to choose by")
@@ -74,11 +78,16 @@ def main() -> None:
         parser.error("no trained reader is installed: run `make models`")
     quote = quoting(reader)
     writer = LlamaGenerator(
-        options.model, name=options.model.stem, template=options.template, threads=config.load().cores
+        options.model,
+        name=options.model.stem,
+        template=options.template,
+        threads=config.load().cores,
+        likelihood=options.likelihood,
     )
     header = {
         "model": hashlib.sha256(options.model.read_bytes()).hexdigest(),
         "template": options.template,
+        "likelihood": options.likelihood,
         "absent": options.absent,
         "apart": options.apart,
         "seed": SEED,

@@ -3,10 +3,10 @@
     python -m scripts.trial --card DRAFT.toml --model model.gguf --set FOLDER/articles.jsonl --out RUN
 
 The set is asked through the whole appliance, as `scripts/gate.py` wants it. DRAFT is the model's card, with
-or without [[files]]: name, template and context are taken from it. Documents are those of the folder beside
-the set that has its name (`articles/` for `articles.jsonl`). The model lives in a home of its own beside RUN
-while it is asked; stopped and started again it goes on there. What is printed is `eval`'s table; the exit
-code is `eval`'s too.
+or without [[files]]: name, template, context and likelihood are taken from it. Documents are those of the
+folder beside the set that has its name (`articles/` for `articles.jsonl`). The model lives in a home of its
+own beside RUN while it is asked; stopped and started again it goes on there. What is printed is `eval`'s
+table; the exit code is `eval`'s too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from appliance.evaluation import sets
 from appliance.models import CARD, File, parse_card
 
 _HINT: Final = "Nothing was asked."
-_TRIED: Final = ("name", "kind", "template", "context")
+_TRIED: Final = ("name", "kind", "template", "context", "likelihood")
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.generate.choice import LIKELIHOOD
 from appliance.generate.llm import CONTEXT, LlamaGenerator
 from appliance.models import Installed, open_verified
 
@@ -15,4 +16,5 @@ def in_this_process(found: Installed, *, threads: int) -> LlamaGenerator:
             template=found.card.template,
             threads=threads,
             context=min(found.card.context or CONTEXT, CONTEXT),
+            likelihood=found.card.likelihood or LIKELIHOOD,
         )

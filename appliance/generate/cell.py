@@ -24,6 +24,7 @@ from typing import Any, Self
 from appliance import probe
 from appliance.errors import ApplianceError, GeneratorDied, ModelMismatch, NoRoom
 from appliance.generate import frames
+from appliance.generate.choice import LIKELIHOOD
 from appliance.generate.llm import CONTEXT, known_template
 from appliance.models import Installed, open_verified
 from appliance.sandbox import require
@@ -166,6 +167,7 @@ class CellGenerator:
             "template": card.template,
             "threads": self._threads,
             "context": self._context,
+            "likelihood": card.likelihood or LIKELIHOOD,
             "address_space": 2 * size + _ROOM,
             "accept_weaker": self._accept_weaker,
         }

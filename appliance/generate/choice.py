@@ -16,18 +16,24 @@ from appliance.errors import ApplianceError
 MARGIN = 0.5
 LIKELIHOOD = 0.2
 """What a logit of the reader and of the model is worth; together the likeliest on questions kept apart, as
-scripts/LOG.md has it."""
+scripts/LOG.md has it. A model's card may say another of its own."""
 
 
-def choose(margins: Sequence[float], likelihoods: Sequence[float], words: Sequence[str]) -> tuple[int, float]:
+def choose(
+    margins: Sequence[float],
+    likelihoods: Sequence[float],
+    words: Sequence[str],
+    *,
+    likelihood: float = LIKELIHOOD,
+) -> tuple[int, float]:
     """Return the number of the likeliest `words`, and what overlap (F1) with the answer their chances expect.
 
-    The same words in two places are one answer.
+    `likelihood` is what a logit of this model is worth. The same words in two places are one answer.
 
     Raises:
         ApplianceError: margins or likelihoods are no numbers.
     """
-    sums = MARGIN * np.asarray(margins, np.float64) + LIKELIHOOD * np.asarray(likelihoods, np.float64)
+    sums = MARGIN * np.asarray(margins, np.float64) + likelihood * np.asarray(likelihoods, np.float64)
     if not np.isfinite(sums).all():
         raise ApplianceError("The model gives no chances.")
     best = int(sums.argmax())

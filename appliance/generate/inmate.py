@@ -82,6 +82,7 @@ def _load(order: Mapping[str, Any], model: int) -> LlamaGenerator:
             template=order["template"],
             threads=order["threads"],
             context=order["context"],
+            likelihood=order["likelihood"],
         )
     finally:
         os.close(model)  # the weights are in this process's memory now, and nowhere else

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.errors import ApplianceError, ModelMismatch, ModelMissing, NoRoom, UsageError
-from appliance.generate.choice import choose
+from appliance.generate.choice import LIKELIHOOD, choose
 from appliance.types import CHOICES, Prompt, Tokens
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -148,7 +148,16 @@ def _silence(library: ModuleType) -> None:
 class LlamaGenerator:
     """A GGUF model on the CPU, greedy: the same prompt gives the same answer."""
 
-    def __init__(self, path: Path, *, name: str, template: str, threads: int, context: int = CONTEXT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str,
+        template: str,
+        threads: int,
+        context: int = CONTEXT,
+        likelihood: float = LIKELIHOOD,
+    ) -> None:
         """Load the model at `path`, whose hash the caller has verified (a /proc/self/fd path will do).
 
         Raises:
@@ -162,6 +171,7 @@ class LlamaGenerator:
         self.sure = 0.0
         self._lib = llama()
         self._stop: Stop = threading.Event()
+        self._likelihood = likelihood
         self._kept: list[int] = []  # the system prefix now held in the context, complete
         self._model = _load(self._lib, path)
         self._vocab = self._lib.llama_model_get_vocab(self._model)
@@ -215,7 +225,12 @@ class LlamaGenerator:
         lines = [line for line in lines if line[0].strip() and 1 < len(line[2]) <= min(most, _CHUNK)]
         found = self._likelihoods([tokens for _, _, tokens in lines], begun)
         if found:
-            best, sure = choose([margin for _, margin, _ in lines], found, [words for words, _, _ in lines])
+            best, sure = choose(
+                [margin for _, margin, _ in lines],
+                found,
+                [words for words, _, _ in lines],
+                likelihood=self._likelihood,
+            )
             words, _, tokens = lines[best]
             self.usage = Tokens(self.usage.prompt, len(tokens))
             if len(lines) == len(prompt.choices):  # nothing is certain where a choice was not looked at

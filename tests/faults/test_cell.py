@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from appliance.config import Config
 from appliance.errors import GeneratorDied, ModelMismatch, SandboxUnavailable, UsageError
 from appliance.generate import cell, frames
 from appliance.generate.cell import CellGenerator, cell_checks
+from appliance.generate.choice import LIKELIHOOD
 from appliance.models import Installed
 from appliance.types import Prompt
 
@@ -253,7 +255,8 @@ def load_anyway(content: bytes, *, size: int | None = None, space: int = 2 << 30
     try:
         os.write(model, content)
         os.ftruncate(model, size or len(content))
-        order: dict[str, object] = {"name": "x", "template": "chatml", "threads": 1, "context": 256}
+        order: dict[str, object] = {"name": "x", "template": "chatml", "threads": 1}
+        order |= {"context": 256, "likelihood": 0.2}
         made.begin({**order, "address_space": space, "accept_weaker": False}, model)
     except (ModelMismatch, GeneratorDied):
         return "refused"
@@ -298,6 +301,12 @@ def test_an_unknown_template_is_refused_before_anything_is_started(
     monkeypatch.setattr(cell, "_spawn", lambda _: pytest.fail("started"))
     with pytest.raises(UsageError):
         CellGenerator.load(installed, threads=1)
+
+
+def test_a_cell_is_told_what_its_models_likelihoods_are_worth(installed: Installed) -> None:
+    assert CellGenerator(installed, threads=1)._order()["likelihood"] == LIKELIHOOD
+    other = replace(installed, card=replace(installed.card, likelihood=0.05))
+    assert CellGenerator(other, threads=1)._order()["likelihood"] == 0.05
 
 
 # --- on a kernel that offers less

@@ -30,6 +30,11 @@ def test_how_sure_a_choice_is(margins: list[float], likelihoods: list[float]) ->
     assert choose(margins, likelihoods, ["9 bar", "at 9 bar"])[1] == pytest.approx(2 / 3 + 0.8 / 3)
 
 
+def test_a_model_that_knows_little_counts_less() -> None:
+    assert choose([1, 0], [0, 4], ["9 bar", "40 days"])[0] == 1
+    assert choose([1, 0], [0, 4], ["9 bar", "40 days"], likelihood=0.05)[0] == 0
+
+
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_what_is_no_number_chooses_nothing(wrong: float) -> None:
     with pytest.raises(ApplianceError):

@@ -152,3 +152,11 @@ def test_where_no_passage_is_shown_nothing_is_taken(generator):
     bare = replace(CHOOSING, shown=())
     assert list(generator.stream(bare, max_tokens=24, stop=threading.Event())) == []
     assert generator.sure == 0
+
+
+def test_the_choice_takes_the_likelihoods_for_what_they_are_worth(generator, monkeypatch):
+    monkeypatch.setattr(generator, "_likelihoods", lambda lines, _begun: [0.0, 4.0][: len(lines)])
+    prompt = replace(CHOOSING, choices=(("9 bar", 1.0), ("pump", 0.0)))
+    assert "".join(generator.stream(prompt, max_tokens=24, stop=threading.Event())) == "pump [1]"
+    monkeypatch.setattr(generator, "_likelihood", 0.05)
+    assert "".join(generator.stream(prompt, max_tokens=24, stop=threading.Event())) == "9 bar [1]"

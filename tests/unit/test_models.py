@@ -117,6 +117,21 @@ def test_a_card_comes_back_as_it_was_written():
         card.file("other.txt")
 
 
+@pytest.mark.parametrize(("said", "read"), [("", 0.0), ("likelihood = 0.05", 0.05)])
+def test_a_generators_card_may_say_what_its_likelihoods_are_worth(said, read):
+    card = (Path(models.__file__).parents[1] / "models" / "smollm2-135m-cited.toml").read_text()
+    assert models.parse_card(card.replace("context =", f"{said}\ncontext =").encode()).likelihood == read
+
+
+@pytest.mark.parametrize("wrong", ["-0.1", "1.5", "nan"])
+def test_likelihoods_are_worth_something_between_nothing_and_themselves(wrong):
+    card = (Path(models.__file__).parents[1] / "models" / "smollm2-135m-cited.toml").read_text()
+    with pytest.raises(UsageError, match="likelihood"):
+        models.parse_card(card.replace("context =", f"likelihood = {wrong}\ncontext =").encode())
+    with pytest.raises(UsageError, match="has no likelihood"):
+        models.parse_card(card_text(likelihood=0.1).encode())
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
