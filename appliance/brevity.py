@@ -133,15 +133,17 @@ def is_half(text: str, words: tuple[int, int]) -> bool:
 
 
 def says_nothing(question: str, text: str, words: tuple[int, int]) -> bool:
-    """Tell whether the `words` of `text` are the question's own, a mere sign, or of an example.
+    """Tell whether the `words` of `text` are the question's own or its initials, a sign, or an example.
 
     Of two things that the question names ("Is it A or B?") one may be the answer.
     """
     told = text[slice(*words)].strip()
-    known = {word.casefold() for word in _WORD.findall(question)} | _ARTICLES
-    own = known.issuperset(word.casefold() for word in _WORD.findall(told)) and not _OR.search(question)
+    asked = [word.casefold() for word in _WORD.findall(question)]
+    said = [word.casefold() for word in _WORD.findall(told)]
+    own = _ARTICLES.union(asked).issuperset(said) and not _OR.search(question)
+    short = 2 < len(told) <= len(asked) and told.casefold() in "".join(word[0] for word in asked)
     sign = len(told) == 1 and not (told.isascii() and told.isalnum())
-    return own or sign or bool(_EXAMPLE.search(text[: words[0]]))
+    return own or (short and told.isupper()) or sign or bool(_EXAMPLE.search(text[: words[0]]))
 
 
 def counts_another(question: str, text: str, words: tuple[int, int]) -> bool:

@@ -20,6 +20,8 @@ from appliance.types import Choice, Evidence, Passage
 FAR = 4.0
 """How much less likely than its best the reader may find words that stand alone, as a logit: the cell, which
 chooses and says how sure it is, is not trusted."""
+_BEHIND = 12
+"""Characters behind words that may tell what their figure is of."""
 SURE = 0.8
 """The least Generator.sure of words that stand alone; chosen in scripts/LOG.md."""
 
@@ -74,8 +76,9 @@ def _standing(question: str, passages: Sequence[Passage], evidence: Evidence) ->
         at = (start - evidence.start, end - evidence.start)
         if says_nothing(question, evidence.quote, at) or counts_another(question, evidence.quote, at):
             continue
-        if quantity and quantity.stated(text[start:end]) < 0:
-            continue  # "little" is no answer to "how much"
+        # "little" is no answer to "how much", nor the "5%" of "5% alcohol" to a price.
+        if quantity and min(quantity.stated(text[start:at]) for at in (end, end + _BEHIND)) < 0:
+            continue
         yield each
 
 

@@ -259,6 +259,8 @@ def test_a_figure_is_no_answer_where_another_counts_what_is_asked_for(question, 
         ("oil/grease?", "It takes grease.", "grease", False),
         ("What is the friction of the thread?", "It depends on \u03bc of the thread.", "\u03bc", True),
         ("Which class is it?", "It is of class B.", "B", False),
+        ("Who stands in for the chief returning officer?", "The CRO is elected.", "CRO", True),
+        ("Who stands in for the chief returning officer?", "The DRO does.", "DRO", False),
         (
             "How long is the delay?",
             "It is three times the period. E.g. with 3 it is 9 minutes.",

@@ -43,6 +43,8 @@ def shown(draft, passages, evidence, question="how much?", *, sure=0.9):
         ("What needs little oil?", LITTLE, LITTLE, "P-101)", False),
         ("What needs little oil?", LITTLE, LITTLE, "The pump (P-101)", True),
         ("Drops of bleach?", DROPS, "Take 2 drops of 5.25 percent bleach.", "5.25 percent", False),
+        ("price of a beer", "Drinks have 5% alcohol.", "Drinks have 5% alcohol.", "5%", False),
+        ("price of a beer", "Members pay 5% off.", "Members pay 5% off.", "5% off", True),
         ("What is the pressure?", "The pump holds 2.5 bar.", "The pump holds 2.5 bar.", "2.5 bar", True),
         ("What needs the pump?", LITTLE, LITTLE, "The pump (P-101)", True),
         ("What needs the pump?", LITTLE, LITTLE, "The pump", False),
