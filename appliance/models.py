@@ -120,7 +120,7 @@ class Card:
     `dimensions`, `max_tokens` and `pooling` belong to an embedding, `max_tokens`, `calibration` and `refusal`
     to a reader, `template` and `context` to a generator; they are empty elsewhere. `refusal` has one entry a
     level, from strict to open. `likelihood` is what a logit of a generator that chooses is worth beside the
-    reader's (appliance/generate/choice.py), 0 where its card does not say.
+    reader's (appliance/generate/choice.py), None where its card does not say.
     """
 
     name: str
@@ -136,7 +136,7 @@ class Card:
     pooling: str = ""
     template: str = ""
     context: int = 0
-    likelihood: float = 0.0
+    likelihood: float | None = None
     calibration: Calibration | None = None
     refusal: tuple[Refusal, ...] = ()
 
@@ -351,7 +351,7 @@ def _check_keys(values: Mapping[str, Any], kind: Kind, where: str) -> None:
     if unknown := sorted(set(values) - needed - {"measured", *_OPTIONAL[kind]}):
         raise UsageError(f"{where}: a card of kind {kind} has no {', '.join(unknown)}.")
     types = {field.name: _TYPES.get(str(field.type), str) for field in fields(Card)}
-    types |= {"files": list, "measured": list, "calibration": dict, "refusal": list}
+    types |= {"likelihood": float, "files": list, "measured": list, "calibration": dict, "refusal": list}
     for key, value in values.items():
         if type(value) is not types[key]:
             raise UsageError(f"{where}: {key} must be a {types[key].__name__}.")
@@ -383,8 +383,8 @@ def _check_values(card: Card, where: str) -> None:
         value = getattr(card, setting)
         if not value or (isinstance(value, int) and not 0 < value <= 1 << 20):
             raise UsageError(f"{where}: {setting} is empty or out of range.")
-    if not 0 <= card.likelihood <= 1:
-        raise UsageError(f"{where}: likelihood is none between 0 and 1.")
+    if card.likelihood is not None and not 0 <= card.likelihood <= 1:
+        raise UsageError(f"{where}: likelihood lies between 0.0 and 1.0.")
 
 
 def _check_reader(card: Card, where: str) -> None:

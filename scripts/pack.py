@@ -5,8 +5,8 @@
 DRAFT is a card (models/README.md) without [[files]]: what a person has to say, such as source and licence.
 Hash and measured figures are added from the file and the gate. What the gate did not pass is refused, with
 exit code 7 and nothing written: the last verdict on this very file must be good, of runs with the draft's
-name, template and context (scripts/trial.py), and it is judged again here by models/gate/frozen.toml as it
-stands now. The folder is FOLDER/<name>/, ready for APPLIANCE_HOME/models.
+name, template, context and likelihood (scripts/trial.py), and it is judged again here by
+models/gate/frozen.toml as it stands now. The folder is FOLDER/<name>/, ready for APPLIANCE_HOME/models.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def pack(draft: Path, model: Path, board: Path, *, out: Path, sets: Frozen) -> P
     card = completed(text, file, entry)
     if hashlib.sha256(trial.card(text, file).encode()).hexdigest() != entry.trial.card:
         raise PolicyRefused(
-            f"{draft} has another name, template or context than this model was judged with.", hint=_HINT
+            f"{draft} has another name, template, context or likelihood than this model was judged with.",
+            hint=_HINT,
         )
     with tempfile.TemporaryDirectory() as scratch:
         named = Path(scratch) / CARD

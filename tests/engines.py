@@ -16,5 +16,5 @@ def in_this_process(found: Installed, *, threads: int) -> LlamaGenerator:
             template=found.card.template,
             threads=threads,
             context=min(found.card.context or CONTEXT, CONTEXT),
-            likelihood=found.card.likelihood or LIKELIHOOD,
+            likelihood=LIKELIHOOD if found.card.likelihood is None else found.card.likelihood,
         )

@@ -183,7 +183,7 @@ def main() -> None:
         parser.add_argument(option, type=Path)
     for option in ("--kind", "--type", "--keep"):
         parser.add_argument(option)
-    for option, default in (("--until", 1.0), ("--minutes", 64), ("--workers", 1)):
+    for option, default in (("--until", 1.0), ("--minutes", 64), ("--workers", 1), ("--likelihood", 0.2)):
         parser.add_argument(option, type=float, default=default)
     parser.add_argument("positional", nargs="*", type=Path)
     FAKES[name](parser.parse_args(words))

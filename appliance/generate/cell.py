@@ -167,7 +167,7 @@ class CellGenerator:
             "template": card.template,
             "threads": self._threads,
             "context": self._context,
-            "likelihood": card.likelihood or LIKELIHOOD,
+            "likelihood": LIKELIHOOD if card.likelihood is None else card.likelihood,
             "address_space": 2 * size + _ROOM,
             "accept_weaker": self._accept_weaker,
         }

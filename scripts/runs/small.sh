@@ -73,4 +73,5 @@ merge "$work/kept"
 "$python" -m scripts.quantize "$work/merged.gguf" "$work/model.gguf" --importance "$importance"
 "$python" -m scripts.distilled "$source/model.gguf" "$work/model.gguf" --examples "$corpus"
 model=$(sha256sum "$work/model.gguf")  # each model has answers of its own
-"$python" -m scripts.answers --data "$data" --model "$work/model.gguf" --out "$work/answers-${model:0:12}.jsonl"
+"$python" -m scripts.answers --data "$data" --model "$work/model.gguf" --likelihood 0.05 \
+  --out "$work/answers-${model:0:12}.jsonl"  # as its card has it

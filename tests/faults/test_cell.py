@@ -305,8 +305,9 @@ def test_an_unknown_template_is_refused_before_anything_is_started(
 
 def test_a_cell_is_told_what_its_models_likelihoods_are_worth(installed: Installed) -> None:
     assert CellGenerator(installed, threads=1)._order()["likelihood"] == LIKELIHOOD
-    other = replace(installed, card=replace(installed.card, likelihood=0.05))
-    assert CellGenerator(other, threads=1)._order()["likelihood"] == 0.05
+    for said in (0.05, 0.0):
+        other = replace(installed, card=replace(installed.card, likelihood=said))
+        assert CellGenerator(other, threads=1)._order()["likelihood"] == said
 
 
 # --- on a kernel that offers less

@@ -117,7 +117,9 @@ def test_a_card_comes_back_as_it_was_written():
         card.file("other.txt")
 
 
-@pytest.mark.parametrize(("said", "read"), [("", 0.0), ("likelihood = 0.05", 0.05)])
+@pytest.mark.parametrize(
+    ("said", "read"), [("", None), ("likelihood = 0.05", 0.05), ("likelihood = 0.0", 0.0)]
+)
 def test_a_generators_card_may_say_what_its_likelihoods_are_worth(said, read):
     card = (Path(models.__file__).parents[1] / "models" / "smollm2-135m-cited.toml").read_text()
     assert models.parse_card(card.replace("context =", f"{said}\ncontext =").encode()).likelihood == read

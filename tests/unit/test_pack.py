@@ -145,7 +145,10 @@ def test_a_verdict_on_another_template_context_or_name_does_not_hold(
 ) -> None:
     passed.draft.write_text(DRAFT.replace(judged, drafted))
     assert packs(passed, monkeypatch) == 7
-    assert "another name, template or context than this model was judged with" in capsys.readouterr().err
+    assert (
+        "another name, template, context or likelihood than this model was judged with"
+        in capsys.readouterr().err
+    )
     assert not passed.out.exists()
 
 

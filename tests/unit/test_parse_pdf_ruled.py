@@ -350,6 +350,37 @@ def test_rows_that_no_rule_parts_are_told_by_their_gaps() -> None:
     ]
 
 
+def test_text_that_runs_over_several_lines_in_all_cells_is_one_row() -> None:
+    ys = (700, 680, 630, 580)
+    head = [(76, 686, 10, "Code"), (144, 686, 10, "Fault"), (264, 686, 10, "Limit")]
+    lines = (
+        ("E03 or", "Flow switch", "Not above"),
+        ("E04 or", "of the pump", "5 kW in"),
+        ("E05", "is broken", "winter"),
+    )
+    body = [
+        (left + 4, top - 14 * at, 10, text)
+        for top in (666, 616)
+        for at, line in enumerate(lines)
+        for left, text in zip(XS, line, strict=False)
+    ]
+    row = "E03 or E04 or E05 | Flow switch of the pump is broken | Not above 5 kW in winter"
+    assert tables(blocks([strokes(XS, ys), *head, *body])) == [["Code | Fault | Limit", row, row]]
+
+
+def test_a_title_with_a_gap_stays_a_title() -> None:
+    rules = strokes() + b"\n72 720 m 500 720 l S 72 720 m 72 700 l S 500 720 m 500 700 l S"
+    found = blocks([rules, (76, 706, 10, "Heaters"), (300, 706, 10, "(in kW)"), *CELLS])
+    assert tables(found)[0][0] == "Heaters (in kW) |  |"
+
+
+def test_words_that_overlap_backwards_are_no_fault() -> None:
+    rules = strokes(XS, YS).replace(b"140 700 m 140 600", b"140 680 m 140 600")
+    rules = rules.replace(b"260 700 m 260 600", b"260 680 m 260 600")
+    back = b"BT /F1 10 Tf 497.6 686 Td [(i) -10 ( ) 3000 (Remedies)] TJ ET"
+    assert blocks([rules, (76, 686, 10, "Heaters"), back, *CELLS[3:]])
+
+
 def test_of_bands_every_other_is_drawn() -> None:
     level = b" ".join(b"72 %d m 500 %d l S" % (y, y) for y in (700, 680, 660, 640, 620))
     sides = b" 72 700 m 72 620 l S 500 700 m 500 620 l S "

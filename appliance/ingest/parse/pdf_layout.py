@@ -63,6 +63,10 @@ def arrange(pages: list[Page], outline: list[Outline], out: Blocks) -> None:
         out.title = " - ".join(dict.fromkeys(block.text for block in _cover(out.blocks)))
 
 
+_STRETCH = 8
+"""Lines that tell themselves how they are set; fewer, as between two tables, are set as the page is."""
+
+
 class _Setting(NamedTuple):
     """How a page's prose is set: where the lines of each column end, and how far apart they are."""
 
@@ -271,6 +275,8 @@ def _prose(
 ) -> None:
     if not lines:
         return
+    if len(lines) >= _STRETCH:
+        setting = _set(lines)
     group: list[Line] = []
     for line in lines:
         if group and _parts_from(

@@ -150,7 +150,9 @@ def _with(grid: Grid, lines: list[Line | Ruled], words: Collection[str]) -> list
     """Return `lines` with the tables of `grid`, or as they are if it holds none."""
     whole = _filled(grid, lines)
     banded = [row for row in range(grid.rows) if _falls_apart(grid, row, whole.inside)]
-    if banded:
+    if (
+        len(banded) * 3 >= grid.rows
+    ):  # of bands every other is drawn; one alone is a title or a note with a gap
         grid.part(banded)
         whole = _filled(grid, lines)
     if whole.torn > _TORN * whole.count:
@@ -163,13 +165,15 @@ def _with(grid: Grid, lines: list[Line | Ruled], words: Collection[str]) -> list
 
 
 def _falls_apart(grid: Grid, row: int, inside: Mapping[int, list[Line]]) -> bool:
-    """Tell whether a row that no rule parts has its words in the columns: of bands every other is drawn."""
+    """Tell whether a row that no rule parts has its words in the columns."""
     cell = grid.cell(row, 0)
     alone = cell == row * grid.columns and grid.span(row) == grid.columns and grid.height(row, 0) == 1
     pieces = [piece for line in inside.get(cell, ()) for piece in gapped(line)] if alone else []
     columns = [bisect(grid.xs, (piece.left + piece.right) / 2) for piece in pieces]
     return len(set(columns)) > 1 and all(
-        grid.xs[column - 1] - _SLACK < piece.left and piece.right < grid.xs[column] + _SLACK
+        0 < column <= grid.columns
+        and grid.xs[column - 1] - _SLACK < piece.left
+        and piece.right < grid.xs[column] + _SLACK
         for column, piece in zip(columns, pieces, strict=True)
     )
 
@@ -220,34 +224,66 @@ def _table(grid: Grid, inside: dict[int, list[Line]], words: Collection[str]) ->
         for row, own in enumerate(cells)
         if any(cell // grid.columns == row and texts.get(cell) for cell in own)
     ]
-    shown = [
-        [_shown(texts.get(cell, ""), cell, row, column, cells[row]) for column, cell in enumerate(cells[row])]
-        for row in kept
-    ]
-    groups = _columns([cells[row] for row in kept], shown)
+    levels = {row: _beside(grid, row, inside) for row in kept}
+    unruled = sum(map(bool, levels.values())) * 2 >= len(kept)
+    numbers, shown = [], []
+    for row in kept:
+        for own in _lower(inside, levels[row], words) if unruled and levels[row] else [texts]:
+            numbers.append(row)
+            shown.append(
+                [
+                    _shown(own.get(cell, ""), cell, row, column, cells[row])
+                    for column, cell in enumerate(cells[row])
+                ]
+            )
+    groups = _columns([cells[row] for row in numbers], shown)
     rows = [[next(filter(None, (row[at] for at in group)), "") for group in groups] for row in shown]
-    if any(_is_ragged([inside[cell] for cell in set(cells[row]) if cell in inside]) for row in kept):
-        return None
     if len(groups) < 2 or sum(sum(map(bool, row)) > 1 for row in rows) * 2 < max(4, len(rows)):
         return None
     if len(groups) == 2 and median(map(len, filter(None, texts.values()))) > _PAGEFUL:
         return None
     xs = (*(grid.xs[group[0]] for group in groups), grid.xs[groups[-1][-1] + 1])
-    return Ruled(rows, _depth(grid, kept, rows, inside), xs)
+    return Ruled(rows, _depth(grid, numbers, rows, inside), xs)
 
 
-def _is_ragged(cells: list[list[Line]]) -> bool:
-    """Tell whether the cells of a row are columns of rows that no rule parts: their lines stand side by side.
+def _beside(grid: Grid, row: int, inside: Mapping[int, list[Line]]) -> list[float]:
+    """Return where the lines of a row stand, from above, if each is a row that no rule parts from the next.
 
-    Such a table is told by its gaps. Text that runs over several lines has more of them in one cell than in
-    another.
+    They stand side by side in all cells, and none goes on in the next, as text does that runs over several.
     """
-    heights = [sorted({round(line.low) for line in lines}) for lines in cells]
-    most = max(heights, key=len, default=[])
-    if len(most) < _UNRULED or len(heights) < 2:
-        return False
-    beside = [sum(any(abs(one - two) <= 1 for two in most) for one in each) for each in heights]
-    return min(beside) >= 0.8 * len(most)
+    own = {grid.cell(row, column) for column in range(grid.columns)}
+    if any(cell // grid.columns != row or grid.height(row, cell % grid.columns) > 1 for cell in own):
+        return []
+    filled = [inside[cell] for cell in own if cell in inside]
+    levels = max((_levels(lines) for lines in filled), key=len, default=[])
+    if len(levels) < _UNRULED or len(filled) < 2:
+        return []
+    for lines in filled:
+        found = sum(any(abs(one - two) <= 2 for two in levels) for one in _levels(lines))
+        if found < 0.8 * len(levels) or any(line.text[0].islower() for line in lines):
+            return []
+    return levels
+
+
+def _levels(lines: Iterable[Line]) -> list[float]:
+    """Return where lines stand, from above; those of one row may differ a little."""
+    found: list[float] = []
+    for low in sorted((line.low for line in lines), reverse=True):
+        if not found or found[-1] - low > 2:
+            found.append(low)
+    return found
+
+
+def _lower(
+    inside: Mapping[int, list[Line]], levels: list[float], words: Collection[str]
+) -> Iterator[dict[int, str]]:
+    """Yield the texts of the cells at each level."""
+    for level in levels:
+        at = {
+            cell: [line for line in lines if min(levels, key=lambda each: abs(each - line.low)) == level]
+            for cell, lines in inside.items()
+        }
+        yield {cell: _text(lines, words) for cell, lines in at.items() if lines}
 
 
 def _columns(cells: list[list[int]], shown: list[list[str]]) -> list[list[int]]:
