@@ -82,6 +82,15 @@ def blocks(*pages: Sequence[forge.Set], form: bytes = b"") -> list[Block]:
     return list(formats.parse(forge.pdf(pages, form=form), "manual.pdf", Bounds()).blocks)
 
 
+def placed(rows: Sequence[Sequence[str]], top: float, pitch: float) -> list[forge.Set]:
+    """Texts in the columns, a row below the other."""
+    return [
+        (left + 4, top - pitch * at, 10, text)
+        for at, row in enumerate(rows)
+        for left, text in zip(XS, row, strict=False)
+    ]
+
+
 def tables(found: list[Block]) -> list[list[str]]:
     return [block.text.split("\n") for block in found if block.kind == "table"]
 
@@ -340,12 +349,7 @@ def test_rows_that_no_rule_parts_are_told_by_their_gaps() -> None:
         ("E05", "Fan", "2 kW"),
         ("E06", "Door", "1 kW"),
     ]
-    body = [
-        (left + 4, 666 - 14 * at, 10, text)
-        for at, row in enumerate(rows)
-        for left, text in zip(XS, row, strict=False)
-    ]
-    assert tables(blocks([strokes(XS, ys), *head, *body])) == [
+    assert tables(blocks([strokes(XS, ys), *head, *placed(rows, 666, 14)])) == [
         ["Code | Fault | Limit", *(" | ".join(row) for row in rows)]
     ]
 
@@ -358,12 +362,7 @@ def test_text_that_runs_over_several_lines_in_all_cells_is_one_row() -> None:
         ("E04 or", "of the pump", "5 kW in"),
         ("E05", "is broken", "winter"),
     )
-    body = [
-        (left + 4, top - 14 * at, 10, text)
-        for top in (666, 616)
-        for at, line in enumerate(lines)
-        for left, text in zip(XS, line, strict=False)
-    ]
+    body = [*placed(lines, 666, 14), *placed(lines, 616, 14)]
     row = "E03 or E04 or E05 | Flow switch of the pump is broken | Not above 5 kW in winter"
     assert tables(blocks([strokes(XS, ys), *head, *body])) == [["Code | Fault | Limit", row, row]]
 
@@ -395,12 +394,9 @@ def test_of_bands_every_other_is_drawn() -> None:
         ("E04", "Fan", "2 kW"),
         ("E05", "Door", "1 kW"),
     ]
-    texts = [
-        (left + 4, 686 - 20 * at, 10, text)
-        for at, row in enumerate(rows)
-        for left, text in zip(XS, row, strict=False)
+    assert tables(blocks([shaded + b" " + level + sides, *placed(rows, 686, 20)])) == [
+        [" | ".join(row) for row in rows]
     ]
-    assert tables(blocks([shaded + b" " + level + sides, *texts])) == [[" | ".join(row) for row in rows]]
 
 
 def test_headings_between_two_tables_stay_headings() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pypdfium2.raw as pdfium
 
-from appliance.ingest.parse.pdf_hidden import Box, Canvas, Colour, Fill, Ink
+from appliance.ingest.parse.pdf_hidden import FAINT, Box, Canvas, Colour, Fill, Ink
 from appliance.ingest.parse.pdf_page import THIN
 
 _MOST_SHAPES = 100_000
@@ -19,8 +19,6 @@ _MOST_STEPS = 50_000
 """Segments of paths looked at on one page: a whole table may be one path, and a map has millions."""
 _MOST_RULES = 20_000
 """Lines kept of one page."""
-_FAINT = 12
-"""Of 255: an opacity no eye sees."""
 _PALE = 250
 """Of 255, in each of red, green and blue: what is painted so cannot be told from the paper."""
 _Matrix = tuple[float, float, float, float, float, float]
@@ -78,7 +76,7 @@ class Shapes:
         fill, stroke = ctypes.c_int(), ctypes.c_int()
         if not pdfium.FPDFPath_GetDrawMode(shape, ctypes.byref(fill), ctypes.byref(stroke)):
             return
-        if stroke.value and self._is_seen(pdfium.FPDFPageObj_GetStrokeColor, shape):
+        if stroke.value and _is_seen(*self._paint(shape, pdfium.FPDFPageObj_GetStrokeColor)):
             self._rule(self._strokes(shape, _times(_matrix(shape), matrix)), shape, matrix)
         if fill.value:
             colour, opacity = self._paint(shape)
@@ -88,7 +86,7 @@ class Shapes:
                 known = colour if opacity == 255 else None
                 box = self._box(shape, matrix)
                 self._fills.append(Fill(box, known, whole))
-                if whole and self._is_seen(pdfium.FPDFPageObj_GetFillColor, shape):
+                if whole and _is_seen(colour, opacity):
                     self._rule(_edges(box), shape, matrix)
 
     def _rule(self, lines: Iterable[Box], shape: pdfium.FPDF_PAGEOBJECT, matrix: _Matrix) -> None:
@@ -97,13 +95,6 @@ class Shapes:
         for line in lines:
             if len(self.rules) < _MOST_RULES and all(_touch(line, clip) for clip in clips):
                 self.rules.append(line)
-
-    def _is_seen(self, paint: Callable[..., int], shape: pdfium.FPDF_PAGEOBJECT) -> bool:
-        """Tell whether a shape is painted with a colour that is seen on paper; a pattern may be."""
-        if not paint(shape, *self._colour):
-            return True
-        *colour, opacity = (level.value for level in self._levels)
-        return opacity > _FAINT and min(colour) < _PALE
 
     def _strokes(self, path: pdfium.FPDF_PAGEOBJECT, matrix: _Matrix) -> Iterator[Box]:
         """Yield the straight lines of a path that is stroked."""
@@ -126,8 +117,10 @@ class Shapes:
                 yield _around([point, begun])
                 before = begun
 
-    def _paint(self, shape: pdfium.FPDF_PAGEOBJECT) -> tuple[Colour | None, int]:
-        if not pdfium.FPDFPageObj_GetFillColor(shape, *self._colour):
+    def _paint(
+        self, shape: pdfium.FPDF_PAGEOBJECT, read: Callable[..., int] = pdfium.FPDFPageObj_GetFillColor
+    ) -> tuple[Colour | None, int]:
+        if not read(shape, *self._colour):
             return None, 255
         red, green, blue, opacity = (level.value for level in self._levels)
         return (red, green, blue), opacity
@@ -152,6 +145,11 @@ class Shapes:
             if points:
                 found.append(_around(points))
         return tuple(found)
+
+
+def _is_seen(colour: Colour | None, opacity: int) -> bool:
+    """Tell whether what is painted so is seen on paper; a pattern, of which no colour is known, may be."""
+    return opacity > FAINT and (colour is None or min(colour) < _PALE)
 
 
 def _touch(one: Box, two: Box) -> bool:

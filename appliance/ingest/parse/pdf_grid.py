@@ -17,12 +17,6 @@ _MOST_CELLS = 6000
 """More than these is a drawing, or meant to cost time."""
 
 
-def _meant(rules: Rules) -> Rules | None:
-    """Return the rules as they are seen, those end to end as one; None where they are too many."""
-    joined = Rules(_joined(rules.flat), _joined(rules.upright))
-    return joined if len(joined.flat) * len(joined.upright) <= _MOST_MEETINGS else None
-
-
 def _joined(rules: Iterable[Rule]) -> list[Rule]:
     """Put rules on one line where they are meant to be, and make one of those that touch."""
     found: list[Rule] = []
@@ -80,11 +74,7 @@ class Grid:
 
     def cell(self, row: int, column: int) -> int:
         """Return the cell of a field: the number of its first one."""
-        at = row * self.columns + column
-        while self._cell[at] != at:
-            self._cell[at] = self._cell[self._cell[at]]
-            at = self._cell[at]
-        return at
+        return _root(self._cell, row * self.columns + column)
 
     def span(self, row: int) -> int:
         """Return how many fields of a row are in its first cell."""
@@ -148,6 +138,14 @@ class Grid:
         return found
 
 
+def _root(parent: list[int], at: int) -> int:
+    """Return the root of `at` in a forest of sets, and shorten the way there."""
+    while parent[at] != at:
+        parent[at] = parent[parent[at]]
+        at = parent[at]
+    return at
+
+
 def _places(values: Iterable[float]) -> list[float]:
     found: list[float] = []
     for value in sorted(values):
@@ -167,30 +165,22 @@ def _crossed(rules: list[Rule], places: list[float], others: list[float]) -> Ite
 def grids(rules: Rules) -> Iterator[Grid]:
     """Yield the grids, the smallest first: rules that meet, directly or over others, are one.
 
-    None where there are too many for a table.
+    There is none where rules are too many for a table.
     """
-    meant = _meant(rules)
-    if meant is None:
+    all_flat, all_upright = _joined(rules.flat), _joined(rules.upright)
+    if len(all_flat) * len(all_upright) > _MOST_MEETINGS:
         return
-    rules = meant
-    parent = list(range(len(rules.flat) + len(rules.upright)))
-
-    def root(at: int) -> int:
-        while parent[at] != at:
-            parent[at] = parent[parent[at]]
-            at = parent[at]
-        return at
-
-    for one, flat in enumerate(rules.flat):
-        for two, upright in enumerate(rules.upright, len(rules.flat)):
+    parent = list(range(len(all_flat) + len(all_upright)))
+    for one, flat in enumerate(all_flat):
+        for two, upright in enumerate(all_upright, len(all_flat)):
             if (
                 flat.start - _NEAR <= upright.at <= flat.end + _NEAR
                 and upright.start - _NEAR <= flat.at <= upright.end + _NEAR
             ):
-                parent[root(two)] = root(one)
+                parent[_root(parent, two)] = _root(parent, one)
     groups: dict[int, tuple[list[Rule], list[Rule]]] = {}
-    for at, rule in enumerate([*rules.flat, *rules.upright]):
-        groups.setdefault(root(at), ([], []))[at >= len(rules.flat)].append(rule)
+    for at, rule in enumerate([*all_flat, *all_upright]):
+        groups.setdefault(_root(parent, at), ([], []))[at >= len(all_flat)].append(rule)
     grids = [Grid(*both) for both in groups.values() if len(both[0]) >= 2 and both[1]]
     kept = [
         grid

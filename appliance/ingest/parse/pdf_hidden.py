@@ -21,7 +21,7 @@ TINY = "text too small to be read, left out"
 
 _NO_INK = (3, 7)
 """The text rendering modes that paint nothing (ISO 32000-1, table 106); the second only clips."""
-_FAINT = 12
+FAINT = 12
 """Of 255: an opacity no eye sees."""
 _ALIKE = 10
 """Of 255, in each of red, green and blue: two colours that no eye tells apart."""
@@ -87,7 +87,7 @@ class Canvas:
             return CLIPPED
         if ink.mode in _NO_INK:
             return SCANNED if any(_meet(ink.box, fill.box) for _, fill in self._grounds) else UNSEEN
-        if ink.opacity <= _FAINT:
+        if ink.opacity <= FAINT:
             return UNSEEN
         return self._blended(ink, ink.colour) if ink.mode == 0 and ink.colour else ""
 

@@ -18,7 +18,7 @@ from appliance.ingest.parse import pdf_ruled, pdf_tables
 from appliance.ingest.parse.blocks import Blocks, one_line
 from appliance.ingest.parse.pdf_page import Line, Outline, Page
 from appliance.ingest.parse.pdf_ruled import Ruled
-from appliance.ingest.parse.pdf_words import is_cut, mended, vocabulary
+from appliance.ingest.parse.pdf_words import joined, vocabulary
 from appliance.types import Block
 
 _ITEM = re.compile(
@@ -363,7 +363,7 @@ def _parts_of(clause: re.Match[str]) -> list[int]:
 
 
 def _emit(group: list[Line], page: Page, *, style: _Style, words: set[str], out: Blocks) -> None:
-    text = one_line(_LEADER.sub(" … ", _joined(group, words)))
+    text = one_line(_LEADER.sub(" … ", joined(group, words)))
     if (level := style.level(group, page.number)) and not _is_long_item(text):
         out.add("heading", text, page=page.number, level=level)
     elif _ITEM.match(text):
@@ -374,13 +374,3 @@ def _emit(group: list[Line], page: Page, *, style: _Style, words: set[str], out:
 
 def _is_long_item(text: str) -> bool:
     return bool(_ITEM.match(text)) and not _NUMBERED.match(text) and len(text) > 60
-
-
-def _joined(group: list[Line], words: set[str]) -> str:
-    text = group[0].text
-    for above, line in pairwise(group):
-        if is_cut(above):
-            text = mended(f"{text}-" if above.hyphen else text, line.text, words)
-        else:
-            text += " " + line.text
-    return f"{text}-" if group[-1].hyphen else text

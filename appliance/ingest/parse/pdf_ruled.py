@@ -16,7 +16,7 @@ from appliance.ingest.parse.pdf_grid import Grid, grids
 from appliance.ingest.parse.pdf_page import Line, Page, Word
 from appliance.ingest.parse.pdf_tables import Table, headers
 from appliance.ingest.parse.pdf_tables import cells as gapped
-from appliance.ingest.parse.pdf_words import is_cut, mended
+from appliance.ingest.parse.pdf_words import joined
 
 _REPEATED = 200
 """Characters of a cell that stands in each of the rows that it spans; a longer one stands in the first."""
@@ -150,9 +150,8 @@ def _with(grid: Grid, lines: list[Line | Ruled], words: Collection[str]) -> list
     """Return `lines` with the tables of `grid`, or as they are if it holds none."""
     whole = _filled(grid, lines)
     banded = [row for row in range(grid.rows) if _falls_apart(grid, row, whole.inside)]
-    if (
-        len(banded) * 3 >= grid.rows
-    ):  # of bands every other is drawn; one alone is a title or a note with a gap
+    # Of bands every other is drawn; one alone is a title or a note with a gap.
+    if len(banded) * 3 >= grid.rows:
         grid.part(banded)
         whole = _filled(grid, lines)
     if whole.torn > _TORN * whole.count:
@@ -228,7 +227,8 @@ def _table(grid: Grid, inside: dict[int, list[Line]], words: Collection[str]) ->
     unruled = sum(map(bool, levels.values())) * 2 >= len(kept)
     numbers, shown = [], []
     for row in kept:
-        for own in _lower(inside, levels[row], words) if unruled and levels[row] else [texts]:
+        filled = {cell: inside[cell] for cell in cells[row] if cell in inside}
+        for own in _lower(filled, levels[row], words) if unruled and levels[row] else [texts]:
             numbers.append(row)
             shown.append(
                 [
@@ -277,13 +277,13 @@ def _levels(lines: Iterable[Line]) -> list[float]:
 def _lower(
     inside: Mapping[int, list[Line]], levels: list[float], words: Collection[str]
 ) -> Iterator[dict[int, str]]:
-    """Yield the texts of the cells at each level."""
-    for level in levels:
-        at = {
-            cell: [line for line in lines if min(levels, key=lambda each: abs(each - line.low)) == level]
-            for cell, lines in inside.items()
-        }
-        yield {cell: _text(lines, words) for cell, lines in at.items() if lines}
+    """Yield the texts of a row's cells at each level: of a line that is the nearest."""
+    borders = [-(above + below) / 2 for above, below in pairwise(levels)]  # falling, so negated
+    at: list[dict[int, list[Line]]] = [{} for _ in levels]
+    for cell, lines in inside.items():
+        for line in lines:
+            at[bisect(borders, -line.low)].setdefault(cell, []).append(line)
+    yield from ({cell: _text(lines, words) for cell, lines in each.items()} for each in at)
 
 
 def _columns(cells: list[list[int]], shown: list[list[str]]) -> list[list[int]]:
@@ -340,11 +340,4 @@ def _text(lines: list[Line], words: Collection[str]) -> str:
             rows[-1].append(line)
         else:
             rows.append([line])
-    ordered = [line for row in rows for line in sorted(row, key=lambda line: line.left)]
-    text = ordered[0].text
-    for above, line in pairwise(ordered):
-        if is_cut(above):
-            text = mended(f"{text}-" if above.hyphen else text, line.text, words)
-        else:
-            text += f" {line.text}"
-    return f"{text}-" if ordered[-1].hyphen else text
+    return joined([line for row in rows for line in sorted(row, key=lambda line: line.left)], words)
