@@ -20,7 +20,7 @@ import pytest
 from appliance import models, sandbox
 from appliance.config import Config
 from appliance.errors import GeneratorDied, ModelMismatch, SandboxUnavailable, UsageError
-from appliance.generate import cell, frames
+from appliance.generate import cell, frames, inmate
 from appliance.generate.cell import CellGenerator, cell_checks
 from appliance.generate.choice import LIKELIHOOD
 from appliance.models import Installed
@@ -308,6 +308,14 @@ def test_a_cell_is_told_what_its_models_likelihoods_are_worth(installed: Install
     for said in (0.05, 0.0):
         other = replace(installed, card=replace(installed.card, likelihood=said))
         assert CellGenerator(other, threads=1)._order()["likelihood"] == said
+
+
+def test_the_cell_takes_likelihoods_for_what_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, object] = {}
+    monkeypatch.setattr(inmate, "LlamaGenerator", lambda _path, **given: told.update(given))
+    order = {"name": "x", "template": "chatml", "threads": 1, "context": 256, "likelihood": 0.05}
+    inmate._load(order, os.memfd_create("model", os.MFD_CLOEXEC))
+    assert told["likelihood"] == 0.05
 
 
 # --- on a kernel that offers less

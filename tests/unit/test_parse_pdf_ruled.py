@@ -321,6 +321,16 @@ def test_the_columns_of_a_page_are_no_cells() -> None:
     assert not tables(blocks([rules, *texts]))
 
 
+def test_a_header_without_end_is_not_repeated() -> None:
+    head = pdf_ruled.Ruled([["x" * 3000, "y"], ["1", "2"]], 1, (0, 50, 90))
+    assert pdf_ruled.Ruled([["3", "4"]], 0, (0, 50, 90)).after(head).header_rows == 0
+
+
+def test_white_rules_part_no_columns() -> None:
+    assert tables(blocks([strokes(), *CELLS])) == [ROWS]
+    assert tables(blocks([b"1 G " + strokes() + b" 0 G", *CELLS])) != [ROWS]
+
+
 def test_a_caption_begins_another_table() -> None:
     rest = [strokes(XS, YS[:3]), (76, 686, 10, "Part"), (144, 686, 10, "From"), (264, 686, 10, "Shelf")]
     rest += [(76, 646, 10, "Seal"), (144, 646, 10, "Works"), (264, 646, 10, "North")]

@@ -41,6 +41,12 @@ def test_the_model_on_trial_is_the_configured_one_with_name_template_and_context
     assert settings == config.Config(home=tmp_path / "home", generator="better-model")
 
 
+def test_what_its_likelihoods_are_worth_is_tried_too(tmp_path: Path, file: Path, draft: Path) -> None:
+    draft.write_text(DRAFT.replace("context = 512\n", "context = 512\nlikelihood = 0.05\n"))
+    trial.furnish(tmp_path / "home", file, draft)
+    assert models.find("better-model", [tmp_path / "home" / "models"]).card.likelihood == 0.05
+
+
 def test_it_is_furnished_again_where_it_was_stopped(tmp_path: Path, file: Path, draft: Path) -> None:
     for data in (64, 96):
         file.write_bytes(gguf(data=data))
