@@ -39,7 +39,9 @@ WORDS: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 SHARES: Final = {"own": 0.5, "same subject": 0.2, "other subject": 0.2, "twin": 0.1}
 """What each kind of question weighs in the fit of the refusal."""
 LEVELS: Final = {"strict": 0.10, "balanced": 0.05, "open": 0.02}
-"""The share of answered questions that a level may refuse."""
+"""The share of answered questions that a level may refuse, of the published sets."""
+MADE_UP: Final = "authored"
+"""The store of questions that are harder than people's: a level that refused few of these refused nothing."""
 SEARCHED: Final = ("cosine", "lead", "covered", "missing", "agreed")
 MISSING_WEIGHT: Final = -0.464
 """As scripts/fit_refusal.py found it, where there were some: these sets have hardly any."""
@@ -74,6 +76,7 @@ def main() -> None:
     order = ordering(rows, options.depth, heats)
     order = options.order if options.order is not None else order
     wording(rows, order, options.depth, heats)
+    rows = [row for row in rows if answerable(row, options.depth)]
     seen = signals(rows, heats, options.depth)
     firsts = [ranked(row, order, options.depth, heats)[0] for row in rows]
     seen["stated"] = np.array(
@@ -176,6 +179,11 @@ def _unstated(row: Row, at: int, heat: float) -> float:
     return min(float(_chosen(found, cross.WORDS, heat)[4]), 0.0) if found else 0.0
 
 
+def answerable(row: Row, depth: int) -> bool:
+    """Tell whether a refusal can be judged: to refuse where the searches did not find the answer is right."""
+    return row["kind"] != "own" or any(row["gold"][:depth])
+
+
 def wording(rows: Sequence[Row], order: float, depth: int, heats: dict[str, float]) -> None:
     """Print what the question's words may count beside the margin when a sentence is chosen."""
     own = [row for row in rows if row["kind"] == "own"]
@@ -261,11 +269,15 @@ def report(seen: dict[str, Floats], rows: Sequence[Row], order: float, heats: di
         told = floored(scores, seen["answers"], floor)
         print(f"floor {floor}:", *(_refused(told, kinds, most) for most in LEVELS.values()), sep="\n    ")
     scores = floored(scores, seen["answers"], FLOOR)
-    _print_card(beta, order, heats)
+    made_up = np.array([row["source"] == MADE_UP for row in rows])
+    published, levels = (scores[~made_up], kinds[~made_up]), dict[str, float]()
     for level, most in LEVELS.items():
-        at = float(np.quantile(scores[kinds == "own"], most))  # of documents that no fit has seen
+        levels[level] = float(np.quantile(published[0][published[1] == "own"], most))  # no fit has seen them
+        print(f"{level}, of the made-up ones: {_said(scores[made_up], kinds[made_up], levels[level])}")
+    _print_card(beta, order, heats)
+    for level, at in levels.items():
         print(f'\n[[refusal]]\nlevel = "{level}"\nthreshold = {at:.4f}')
-        print(f'measured = "{_said(scores, kinds, at)}"')
+        print(f'measured = "{_said(*published, at)}"')
 
 
 def weighed(scores: Floats, stated: Floats) -> Floats:
@@ -287,7 +299,7 @@ def _print_card(beta: Floats, order: float, heats: dict[str, float]) -> None:
 
 
 def _said(scores: Floats, kinds: npt.NDArray[np.str_], at: float) -> str:
-    shares = {kind: np.mean(scores[kinds == kind] < at) for kind in SHARES}
+    shares = {kind: np.mean(scores[kinds == kind] < at) for kind in SHARES if kind in kinds}
     return (
         f"refuses {shares['other subject']:.1%} of the questions about another subject, "
         f"{shares['same subject']:.1%} about the same subject, {shares['own']:.1%} of the answered ones"

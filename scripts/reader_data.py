@@ -41,6 +41,8 @@ MOST: Final = {"policy": 3000, "fairytale": 2000, "medquad": 1200, "product": 30
 """Questions used of a source; all where it is not named."""
 DRAWS: Final = 3
 """How often each question is drawn for training, each time cut, typed and set beside a negative anew."""
+DRAWN_OFTEN: Final = {"authored": 10}
+"""What few questions there are of, and is most like what is asked."""
 CROPPED: Final = 0.6
 TITLED: Final = 0.6
 BARE_QUESTION: Final = 0.5
@@ -83,14 +85,17 @@ def main() -> None:
     tokenizer.no_padding()
     options.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
-    draws = [
-        [each for name in SOURCES for each in examples(_some(name, options.data, options.limit, rng), rng)]
-        for _ in range(DRAWS)
+    drawn = [
+        [
+            list(examples(_some(name, options.data, options.limit, rng), rng))
+            for _ in range(DRAWN_OFTEN.get(name, DRAWS))
+        ]
+        for name in SOURCES
     ]
     report: dict[str, Any] = {}
     for name, chosen in (("train", False), ("dev", True)):
-        found = draws[:1] if chosen else draws
-        part = [each for draw in found for each in draw if held_out(each.document) == chosen]
+        draws = [draw for source in drawn for draw in (source[:1] if chosen else source)]
+        part = [each for draw in draws for each in draw if held_out(each.document) == chosen]
         arrays = tokenized(tokenizer, part, rng, plain=chosen)
         save_file(arrays, options.out / f"{name}.safetensors")
         report[name] = {"examples": len(part), "tokens": len(arrays["tokens"])}

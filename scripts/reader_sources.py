@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from scripts.reader_asked import UNKNOWN, Asked
+from scripts.reader_authored import written
 from scripts.reader_tables import tables
 
 
@@ -118,6 +119,11 @@ def table(_data: Path) -> Iterator[Asked]:
     return tables()
 
 
+def authored(_data: Path) -> Iterator[Asked]:
+    """Yield questions on the manuals and policies that were made up for it (scripts/authored)."""
+    return written()
+
+
 SOURCES: Final[Mapping[str, Callable[[Path], Iterator[Asked]]]] = {
     "squad": squad,
     "natural": natural,
@@ -129,6 +135,7 @@ SOURCES: Final[Mapping[str, Callable[[Path], Iterator[Asked]]]] = {
     "ares": ares,
     "quotes": quotes,
     "table": table,
+    "authored": authored,
 }
 
 

@@ -50,7 +50,8 @@ def loss_of(model: ReaderModel, batch: dict[str, Tensor]) -> tuple[Tensor, dict[
     with torch.autocast("cpu", dtype=torch.bfloat16):
         spans, scores = model(batch["tokens"], batch["parts"], batch["mask"])
     spans = spans.float().masked_fill(~batch["inside"][:, :, None], -1e4)
-    span = functional.cross_entropy(spans, batch["spans"], ignore_index=-1)
+    # Of a batch in which no place is known the mean is that of nothing.
+    span = functional.cross_entropy(spans, batch["spans"], ignore_index=-1).nan_to_num()
     judged = [
         _judged(scores[:, column].float(), batch[name])
         for column, name in enumerate(("relevant", "answerable"))
@@ -60,7 +61,7 @@ def loss_of(model: ReaderModel, batch: dict[str, Tensor]) -> tuple[Tensor, dict[
         "relevant": float(judged[0].detach()),
         "answerable": float(judged[1].detach()),
     }
-    return span.nan_to_num() + JUDGE_LOSS * (judged[0] + judged[1]), parts
+    return span + JUDGE_LOSS * (judged[0] + judged[1]), parts
 
 
 def _judged(logits: Tensor, labels: Tensor) -> Tensor:

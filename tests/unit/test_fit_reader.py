@@ -41,3 +41,10 @@ def test_what_is_quoted_without_the_quantity_is_less_relevant():
         [1.0]
     )  # the other is quoted
     assert fit_reader._relevance(row(), 6, heats) == pytest.approx([1.0])
+
+
+def test_a_refusal_is_not_held_against_it_where_the_searches_lost_the_answer():
+    own = {"kind": "own", "gold": [False] * 6 + [True]}
+    assert not fit_reader.answerable(own, 6)
+    assert fit_reader.answerable(own, 7)
+    assert fit_reader.answerable({"kind": "twin", "gold": [False] * 6}, 6)

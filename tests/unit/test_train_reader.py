@@ -111,3 +111,13 @@ def test_the_graph_says_what_torch_says(folders):
     found = session.run(None, given)
     assert np.abs(found[0] - spans.numpy()).max() < 1e-5
     assert np.abs(found[1] - scores.numpy()).max() < 1e-5
+
+
+def test_a_batch_in_which_no_place_is_known_has_no_loss_of_places(folders):
+    body, work = folders
+    weights = {name: torch.from_numpy(value) for name, value in load_file(body / "model.safetensors").items()}
+    batch = reader_batches.Data.read(work / "dev.safetensors").batch(list(range(6)))
+    batch["spans"][:] = -1
+    loss, parts = train_reader.loss_of(reader_model.ReaderModel(TINY, weights), batch)
+    assert parts["span"] == 0
+    assert torch.isfinite(loss)
