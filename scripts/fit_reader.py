@@ -41,7 +41,7 @@ SHARES: Final = {"own": 0.5, "same subject": 0.2, "other subject": 0.2, "twin": 
 LEVELS: Final = {"strict": 0.10, "balanced": 0.05, "open": 0.02}
 """The share of answered questions that a level may refuse, of the published sets."""
 MADE_UP: Final = "authored"
-"""The store of questions that are harder than people's: a level that refused few of these refused nothing."""
+"""The store of the made-up documents: at a level that refuses few of these next to nothing is refused."""
 SEARCHED: Final = ("cosine", "lead", "covered", "missing", "agreed")
 MISSING_WEIGHT: Final = -0.464
 """As scripts/fit_refusal.py found it, where there were some: these sets have hardly any."""
@@ -270,14 +270,21 @@ def report(seen: dict[str, Floats], rows: Sequence[Row], order: float, heats: di
         print(f"floor {floor}:", *(_refused(told, kinds, most) for most in LEVELS.values()), sep="\n    ")
     scores = floored(scores, seen["answers"], FLOOR)
     made_up = np.array([row["source"] == MADE_UP for row in rows])
-    published, levels = (scores[~made_up], kinds[~made_up]), dict[str, float]()
-    for level, most in LEVELS.items():
-        levels[level] = float(np.quantile(published[0][published[1] == "own"], most))  # no fit has seen them
-        print(f"{level}, of the made-up ones: {_said(scores[made_up], kinds[made_up], levels[level])}")
+    levels = thresholds(scores, kinds, made_up)
+    for level, at in levels.items():
+        print(f"{level}, of the made-up ones: {_said(scores[made_up], kinds[made_up], at)}")
     _print_card(beta, order, heats)
     for level, at in levels.items():
         print(f'\n[[refusal]]\nlevel = "{level}"\nthreshold = {at:.4f}')
-        print(f'measured = "{_said(*published, at)}"')
+        print(f'measured = "{_said(scores[~made_up], kinds[~made_up], at)}"')
+
+
+def thresholds(
+    scores: Floats, kinds: npt.NDArray[np.str_], made_up: npt.NDArray[np.bool_]
+) -> dict[str, float]:
+    """Return the score under which each level refuses; no regression has seen the store of what it scored."""
+    answered = scores[~made_up & (kinds == "own")]
+    return {level: float(np.quantile(answered, most)) for level, most in LEVELS.items()}
 
 
 def weighed(scores: Floats, stated: Floats) -> Floats:
@@ -299,10 +306,11 @@ def _print_card(beta: Floats, order: float, heats: dict[str, float]) -> None:
 
 
 def _said(scores: Floats, kinds: npt.NDArray[np.str_], at: float) -> str:
-    shares = {kind: np.mean(scores[kinds == kind] < at) for kind in SHARES if kind in kinds}
+    shares = {kind: np.mean(scores[kinds == kind] < at) for kind in SHARES}
     return (
         f"refuses {shares['other subject']:.1%} of the questions about another subject, "
-        f"{shares['same subject']:.1%} about the same subject, {shares['own']:.1%} of the answered ones"
+        f"{shares['same subject']:.1%} about the same subject, "
+        f"{shares['own']:.1%} of the answered ones that were found"
     )
 
 

@@ -70,6 +70,7 @@ DEPTH: Final = 12
 """Passages kept of each question."""
 _PARAGRAPHS: Final = 40
 _PATH: Final = " > "
+"""What parts a document's title from the headings below it; published sets have a title alone."""
 
 
 @dataclass
@@ -158,7 +159,8 @@ def _parsed(held: Held) -> Parsed:
 
 def _block(part: str) -> Block:
     """Return a paragraph, or the table that it is."""
-    table = all(CELL in line for line in part.splitlines())
+    lines = part.splitlines()
+    table = len(lines) > 1 and all(CELL in line for line in lines)
     return Block("table", part, header_rows=1) if table else Block("paragraph", part)
 
 

@@ -50,8 +50,9 @@ def loss_of(model: ReaderModel, batch: dict[str, Tensor]) -> tuple[Tensor, dict[
     with torch.autocast("cpu", dtype=torch.bfloat16):
         spans, scores = model(batch["tokens"], batch["parts"], batch["mask"])
     spans = spans.float().masked_fill(~batch["inside"][:, :, None], -1e4)
-    # Of a batch in which no place is known the mean is that of nothing.
-    span = functional.cross_entropy(spans, batch["spans"], ignore_index=-1).nan_to_num()
+    # Of a batch in which no place is known the mean would be that of nothing.
+    known = bool((batch["spans"] >= 0).any())
+    span = functional.cross_entropy(spans, batch["spans"], ignore_index=-1) if known else spans.sum() * 0
     judged = [
         _judged(scores[:, column].float(), batch[name])
         for column, name in enumerate(("relevant", "answerable"))

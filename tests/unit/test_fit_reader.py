@@ -48,3 +48,11 @@ def test_a_refusal_is_not_held_against_it_where_the_searches_lost_the_answer():
     assert not fit_reader.answerable(own, 6)
     assert fit_reader.answerable(own, 7)
     assert fit_reader.answerable({"kind": "twin", "gold": [False] * 6}, 6)
+
+
+def test_levels_are_of_the_answered_questions_of_published_sets():
+    scores = np.concatenate([np.linspace(0, 1, 101), np.zeros(50), np.ones(50)])
+    kinds = np.array(["own"] * 151 + ["twin"] * 50)
+    made_up = np.array([False] * 101 + [True] * 50 + [False] * 50)
+    found = fit_reader.thresholds(scores, kinds, made_up)
+    assert found == pytest.approx({"strict": 0.10, "balanced": 0.05, "open": 0.02})

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from scripts import reader_data
 from scripts.reader_asked import Asked
@@ -89,3 +94,24 @@ def test_no_passage_that_answers_a_question_is_its_negative(shared_data):
     for each in reader_data.examples(asked, rng):
         if each.relevant == 0:
             assert not any(gold in each.text.casefold() for asks, gold in golds if asks == each.question)
+
+
+def test_made_up_documents_are_drawn_more_often_for_training_and_once_for_the_split(tmp_path, monkeypatch):
+    names = {source: [f"{source}/{n}" for n in range(60)] for source in ("authored", "table")}
+    asked_of = {
+        source: [replace(asked(document=name), source=source) for name in documents]
+        for source, documents in names.items()
+    }
+    monkeypatch.setattr(reader_data, "SOURCES", {each: lambda _, of=each: asked_of[of] for each in names})
+    monkeypatch.setattr(reader_data, "NEGATIVES", dict.fromkeys(names, 0.0))
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    monkeypatch.setattr("sys.argv", ["data", *f"--data x --model {tmp_path} --out {tmp_path}".split()])
+    reader_data.main()
+    kept = {source: sum(map(reader_data.held_out, documents)) for source, documents in names.items()}
+    for split, draws in (("train", {"authored": 10, "table": 3}), ("dev", {"authored": 1, "table": 1})):
+        sources = load_file(tmp_path / f"{split}.safetensors")["sources"].tolist()
+        for number, (source, documents) in enumerate(names.items()):
+            count = kept[source] if split == "dev" else len(documents) - kept[source]
+            assert count
+            assert sources.count(number) == draws[source] * count

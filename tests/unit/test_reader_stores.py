@@ -35,11 +35,16 @@ def test_lines_of_cells_are_a_table_whose_first_line_is_its_header(documents):
     assert all(block.header_rows == 1 and " | " in block.text.splitlines()[-1] for block in tables)
 
 
+def test_prose_with_a_bar_in_it_and_nothing_at_all_are_no_tables():
+    assert reader_stores._block("The valve | as it is called | opens.").kind == "paragraph"
+    assert reader_stores._block("").kind == "paragraph"
+
+
 def test_its_store_has_enough_documents_that_were_never_trained_on(documents):
-    assert sum(map(held_out, documents)) >= 15
     every = {name: {} for name in ("squad", "natural", "covid", "medquad")} | {"authored": documents}
     inside = dict([(name, held) for name, held in documents.items() if held_out(name)][::2])
     asked = reader_stores._kinds(reader_stores.STORES["authored"], every, inside)
-    assert len(asked["own"]) >= 100
-    assert len(asked["twin"]) >= 40
-    assert asked["other subject"] == []
+    wanted = reader_stores.STORES["authored"].questions
+    assert len(asked["own"]) >= wanted["own"]
+    assert len(asked["same subject"]) >= wanted["same subject"]
+    assert len(asked["twin"]) >= 60

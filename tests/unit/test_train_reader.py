@@ -120,4 +120,5 @@ def test_a_batch_in_which_no_place_is_known_has_no_loss_of_places(folders):
     batch["spans"][:] = -1
     loss, parts = train_reader.loss_of(reader_model.ReaderModel(TINY, weights), batch)
     assert parts["span"] == 0
+    loss.backward()
     assert torch.isfinite(loss)
