@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 UNKNOWN: Final = -1
+PATH: Final = " > "
+"""What parts a document's title from the headings below it; published sets have a title alone."""
 
 
 @dataclass(frozen=True, slots=True)

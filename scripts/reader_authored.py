@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
-from scripts.reader_asked import UNKNOWN, Asked
+from scripts.reader_asked import PATH, UNKNOWN, Asked
 
 FOLDER: Final = Path(__file__).parent / "authored"
 
@@ -38,7 +38,7 @@ def _asked(document: dict[str, Any], question: dict[str, Any]) -> Asked:
     return Asked(
         source="authored",
         document=f"authored/{document['title']}",
-        title=f"{document['title']} > {section['heading']}",
+        title=f"{document['title']}{PATH}{section['heading']}",
         question=question["q"],
         text=text,
         span=(start, start + len(answer)) if answer else None,

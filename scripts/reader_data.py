@@ -85,13 +85,12 @@ def main() -> None:
     tokenizer.no_padding()
     options.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
-    drawn = [
-        [
-            list(examples(_some(name, options.data, options.limit, rng), rng))
-            for _ in range(DRAWN_OFTEN.get(name, DRAWS))
-        ]
-        for name in SOURCES
-    ]
+    drawn = []
+    for name, source in SOURCES.items():
+        every = list(source(options.data / "train"))
+        most = min(options.limit or len(every), MOST.get(name, len(every)))
+        times = range(DRAWN_OFTEN.get(name, DRAWS))
+        drawn.append([list(examples(_some(every, most, rng), rng)) for _ in times])
     report: dict[str, Any] = {}
     for name, chosen in (("train", False), ("dev", True)):
         draws = [draw for source in drawn for draw in (source[:1] if chosen else source)]
@@ -108,10 +107,8 @@ def held_out(document: str) -> bool:
     return int(hashlib.sha256(document.encode()).hexdigest()[:8], 16) / 16**8 < HELD_OUT
 
 
-def _some(name: str, data: Path, limit: int, rng: np.random.Generator) -> list[Asked]:
-    found = list(SOURCES[name](data / "train"))
-    most = min(limit or len(found), MOST.get(name, len(found)), len(found))
-    return [found[index] for index in sorted(rng.permutation(len(found))[:most])]
+def _some(every: Sequence[Asked], most: int, rng: np.random.Generator) -> list[Asked]:
+    return [every[index] for index in sorted(rng.permutation(len(every))[:most])]
 
 
 def examples(asked: Sequence[Asked], rng: np.random.Generator) -> Iterator[Example]:

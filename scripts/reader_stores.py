@@ -26,7 +26,7 @@ from appliance.retrieve.retriever import Retriever
 from appliance.sentences import CELL
 from appliance.types import Block, Parsed, Passage
 from scripts.corpora import load_encoder, store_of
-from scripts.reader_asked import Asked
+from scripts.reader_asked import PATH, Asked
 from scripts.reader_data import held_out
 from scripts.reader_sources import SOURCES
 
@@ -69,8 +69,6 @@ STORES: Final = {
 DEPTH: Final = 12
 """Passages kept of each question."""
 _PARAGRAPHS: Final = 40
-_PATH: Final = " > "
-"""What parts a document's title from the headings below it; published sets have a title alone."""
 
 
 @dataclass
@@ -91,23 +89,27 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     encoder = load_encoder()
-    sources = {source for plan in STORES.values() for source in (plan.source, *plan.others)}
-    every = {source: documents(source, options.data) for source in sorted(sources)}
+    every = {source: documents(source, options.data) for source in needed()}
     with options.out.open("w", encoding="utf-8") as file:
         for name, plan in STORES.items():
             for line in lines(plan, every, encoder):
                 file.write(json.dumps({"source": name} | line) + "\n")
 
 
+def needed() -> list[str]:
+    """Return the sources of all stores' documents and questions."""
+    return sorted({source for plan in STORES.values() for source in (plan.source, *plan.others)})
+
+
 def documents(source: str, data: Path) -> dict[str, Held]:
     """Gather a source's questions by document."""
     found: dict[str, Held] = {}
     for each in SOURCES[source](data / "train"):
-        held = found.setdefault(each.document, Held(each.title.partition(_PATH)[0]))
+        held = found.setdefault(each.document, Held(each.title.partition(PATH)[0]))
         if each.text not in held.texts:
             if len(held.texts) == _PARAGRAPHS:
                 continue
-            held.texts[each.text] = each.title.partition(_PATH)[2]
+            held.texts[each.text] = each.title.partition(PATH)[2]
         held.asked.append(each)
     return found
 
@@ -150,9 +152,7 @@ def _parsed(held: Held) -> Parsed:
     """Return a document's paragraphs in the order in which they were asked about."""
     blocks = []
     for text, heading in held.texts.items():
-        blocks += [
-            Block("heading", part, level=at) for at, part in enumerate(heading.split(_PATH), 1) if part
-        ]
+        blocks += [Block("heading", part, level=at) for at, part in enumerate(heading.split(PATH), 1) if part]
         blocks += [_block(part) for part in text.split("\n\n")]
     return Parsed(held.title, tuple(blocks), None)
 

@@ -40,6 +40,11 @@ def test_prose_with_a_bar_in_it_and_nothing_at_all_are_no_tables():
     assert reader_stores._block("").kind == "paragraph"
 
 
+def test_every_store_has_its_documents_and_its_questions():
+    for plan in reader_stores.STORES.values():
+        assert {plan.source, *plan.others} <= set(reader_stores.needed())
+
+
 def test_its_store_has_enough_documents_that_were_never_trained_on(documents):
     every = {name: {} for name in ("squad", "natural", "covid", "medquad")} | {"authored": documents}
     inside = dict([(name, held) for name, held in documents.items() if held_out(name)][::2])
