@@ -210,7 +210,7 @@ class Index:
     def nearest(self, question: str, most: int) -> list[int]:
         """Return the passages with most of the question's words, best first."""
         scores = np.zeros(self._size, np.float32)
-        for word in set(_WORD.findall(question.casefold())):
+        for word in dict.fromkeys(_WORD.findall(question.casefold())):  # a set's order is another each run
             at = self._postings.get(word)
             if at is not None:
                 scores[at] += math.log(self._size / len(at))
