@@ -38,7 +38,7 @@ _PATTERNS = (
     r"\b(?:act|behave|respond|answer|reply|role-?\s?play|pose)\s+(?:exactly\s+|only\s+)?(?:as|like)\s+"
     r"(?:if\s+you|an?\s+(?:ai|evil|unrestricted|unfiltered))",
     r"\b(?:pretend|imagine)\b[^.!?\n]{0,20}\byou(?:'re|\s+are|\s+can|\s+have)\b",
-    r"\bjail\s?br(?:ea|o)k\w*|\bdeveloper mode\b|\bdo anything now\b|\bsystem prompt\b|"
+    r"\bdeveloper mode\b|\bdo anything now\b|\bsystem prompt\b|"
     r"\byour (?:previous|prior|original|initial) (?:instructions?|prompt)\b",
     # The marks of a turn, in the dialects of the common models.
     r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|?>?|"
@@ -47,6 +47,12 @@ _PATTERNS = (
     # What the reader shall not learn.
     r"\b(?:do not|don't|never)\s+(?:tell|inform|reveal|mention|disclose)\b[^.!?\n]{0,40}\bthe user\b",
 )
+_FREED = re.compile(r"\bjail\s?br(?:ea|o)k\w*", re.I)
+_DEVICE = re.compile(
+    r"\b(?:devices?|(?:smart|tele)?phones?|handsets?|tablets?|root(?:ed|ing)|ios|android)\b", re.I
+)
+_AROUND = 80
+"""Characters on both sides of the word in which a policy on devices names them: it speaks of those."""
 # One of these is in whatever the patterns find: looking for them first makes it seven times as fast.
 _HINTS = (
     "ignore", "disregard", "forget", "override", "bypass", "discard", "your", "answer", "response", "reply",
@@ -60,4 +66,12 @@ _ANY = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS), re.I | re
 def to_assistant(text: str) -> bool:
     """Tell whether a sentence of `text` reads as an instruction to an assistant. Linear in its length."""
     lowered = text.lower()
-    return any(hint in lowered for hint in _HINTS) and _ANY.search(text) is not None
+    return any(hint in lowered for hint in _HINTS) and (_ANY.search(text) is not None or _frees(text))
+
+
+def _frees(text: str) -> bool:
+    """Tell whether something is freed of its rules, and no telephone."""
+    return any(
+        not _DEVICE.search(text[max(found.start() - _AROUND, 0) : found.end() + _AROUND])
+        for found in _FREED.finditer(text)
+    )
