@@ -333,6 +333,7 @@ def main() -> int:
     """Convert SOURCE to OUTPUT; prints one JSON line.
 
     embedding, reader: a BERT folder (config.json, model.safetensors, an embedding's pooling.json) to ONNX.
+    With --base that folder, SOURCE is a PEFT LoRA folder for an embedding, laid on it first.
     generator: a Hugging Face folder, or a GGUF file, to a GGUF model in a float type. adapter: a PEFT LoRA
     folder for the model --base to a GGUF adapter; merged: to that model with the adapter in it.
     """
@@ -343,13 +344,15 @@ def main() -> int:
     parser.add_argument("output", type=Path)
     parser.add_argument("--kind", choices=tuple(_TYPES), default="embedding")
     parser.add_argument("--type", choices=("int8", "float", *_FLOATS))
-    parser.add_argument("--base", type=Path, help="the GGUF model that an adapter is for")
+    parser.add_argument("--base", type=Path, help="the GGUF model or BERT folder that an adapter is for")
     options = parser.parse_args()
     options.type = options.type or _TYPES[options.kind][0]
     if options.type not in _TYPES[options.kind]:
         parser.error(f"--kind {options.kind} has the types {', '.join(_TYPES[options.kind])}")
-    if (options.base is not None) != (options.kind in ("adapter", "merged")):
-        parser.error("--base goes with --kind adapter and merged, and they with it")
+    if options.base is None and options.kind in ("adapter", "merged"):
+        parser.error(f"--kind {options.kind} needs the model it is for: --base")
+    if options.base is not None and options.kind in ("reader", "generator"):
+        parser.error(f"--kind {options.kind} has no --base")
     try:
         made = _encoder(options) if options.kind in ("embedding", "reader") else _gguf(options)
         durable.replace(options.output, made, mode=0o644)
@@ -365,13 +368,17 @@ def main() -> int:
 
 
 def _encoder(options: argparse.Namespace) -> bytes:
-    """Make the ONNX graph of a BERT folder."""
-    shape = read_shape((options.source / "config.json").read_bytes())
+    """Make the ONNX graph of a BERT folder, or of one with an adapter laid on it."""
+    folder = options.base or options.source
+    shape = read_shape((folder / "config.json").read_bytes())
     if options.kind == "embedding":
-        check_pooling((options.source / "pooling.json").read_bytes())
+        check_pooling((folder / "pooling.json").read_bytes())
     linear = IntegerLinear() if options.type == "int8" else Linear()
     make = build if options.kind == "embedding" else build_reader
-    return make(encoder.read(options.source, heads=options.kind == "reader"), shape, linear)
+    weights = encoder.read(folder, heads=options.kind == "reader")
+    if options.base:
+        weights = encoder.adapted(weights, options.source)
+    return make(weights, shape, linear)
 
 
 def _gguf(options: argparse.Namespace) -> bytes:

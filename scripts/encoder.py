@@ -1,11 +1,17 @@
-"""A folder of a BERT encoder or a reader -> its weights, complete and of the shapes of its config.json."""
+"""A folder of a BERT encoder or a reader -> its weights, complete and of the shapes of its config.json.
+
+A PEFT LoRA folder is laid on them: W' = W + alpha / r B A.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from scripts import hf
+import numpy as np
+
+from scripts import adapter, hf
 from scripts.hf import BadCheckpoint, Float, Json
 
 # Stored beside the encoder, and not part of what is computed here.
@@ -25,6 +31,7 @@ _TABLES = {
     "token_type_embeddings": "type_vocab_size",
 }
 _HEADS = ("heads.span", "heads.scores")
+_CHANGED = re.compile(r"base_model\.model\.(encoder\.layer\.\d+\..+)\.lora_([AB])\.weight")
 
 
 def read(folder: Path, *, heads: bool) -> dict[str, Float]:
@@ -46,6 +53,35 @@ def read(folder: Path, *, heads: bool) -> dict[str, Float]:
         if stored[name].shape != shape:
             raise BadCheckpoint(f"The tensor {name} has not the shape that config.json says: {shape}.")
     return {name: stored[name].values() for name in wanted}
+
+
+def adapted(weights: Mapping[str, Float], folder: Path) -> dict[str, Float]:
+    """Return the weights with the adapter of `folder` laid on them.
+
+    Raises:
+        BadCheckpoint: it is damaged, no plain LoRA, or made for another encoder.
+    """
+    rank, scale = adapter.strength(hf.read_json(folder / adapter.CONFIG))
+    sides = dict[str, dict[str, Float]]()
+    for name, each in hf.read_safetensors(folder / adapter.WEIGHTS).items():
+        parts = _CHANGED.fullmatch(name)
+        if parts is None or f"{parts[1]}.weight" not in weights:
+            raise BadCheckpoint(f"The adapter's tensor {name} has no place in this encoder.")
+        sides.setdefault(f"{parts[1]}.weight", {})[parts[2]] = each.values()
+    if not sides:
+        raise BadCheckpoint("The adapter changes nothing.")
+    return dict(weights) | {
+        name: _changed(name, weights[name], own, rank, scale) for name, own in sides.items()
+    }
+
+
+def _changed(name: str, weight: Float, sides: Mapping[str, Float], rank: int, scale: float) -> Float:
+    fits = {"A": (rank, weight.shape[-1]), "B": (len(weight), rank)}
+    if {side: each.shape for side, each in sides.items()} != fits or weight.ndim != 2:
+        raise BadCheckpoint(
+            f"The adapter's change of {name} is not whole, or of another shape than the weight."
+        )
+    return weight + np.float32(scale) * adapter.product(adapter.Pair(sides["A"], sides["B"]))
 
 
 def _expected(config: Json, *, heads: bool) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from safetensors.numpy import save_file
 
-from scripts import convert, encoder, hf
+from scripts import adapter, convert, encoder, hf
 from tests.unit.test_convert import CARD, SOURCE, TINY, tiny_weights
 
 
@@ -81,3 +81,54 @@ def test_a_reader_has_heads(tmp_path):
     save(tmp_path, tiny_weights())
     with pytest.raises(hf.BadCheckpoint, match=r"heads\.scores"):
         encoder.read(tmp_path, heads=True)
+
+
+def an_adapter(folder, **changes):
+    place = "base_model.model.encoder.layer.1.attention.self.query"
+    draw = np.random.default_rng(3)
+    weights = {
+        f"{place}.lora_A.weight": draw.standard_normal((2, 32)).astype(np.float32),
+        f"{place}.lora_B.weight": draw.standard_normal((32, 2)).astype(np.float32),
+    } | {f"{place}.{name}": value for name, value in changes.items()}
+    folder.mkdir()
+    save_file({name: value for name, value in weights.items() if value is not None}, folder / adapter.WEIGHTS)
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 6, "target_modules": ["attention.self.query"]}
+    (folder / adapter.CONFIG).write_text(json.dumps(config))
+    return weights
+
+
+def test_an_adapter_is_laid_on_the_encoder(monkeypatch, tmp_path):
+    save(tmp_path, tiny_weights())
+    pair = an_adapter(tmp_path / "adapter")
+    out = tmp_path / "model.onnx"
+    assert run(monkeypatch, tmp_path / "adapter", out, "--base", tmp_path) == 0
+    down, up = pair.values()
+    name = "encoder.layer.1.attention.self.query.weight"
+    wanted = tiny_weights() | {name: tiny_weights()[name] + 3 * up @ down}
+    laid = encoder.adapted(tiny_weights(), tmp_path / "adapter")
+    assert all(np.allclose(laid[each], wanted[each], atol=1e-5) for each in wanted)
+    assert out.read_bytes() == convert.build(laid, TINY, convert.IntegerLinear())
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"lora_A.weight": None}, "not whole"),
+        ({"lora_A.weight": np.zeros((2, 31), np.float32)}, "another shape"),
+        ({"lora_C.weight": np.zeros((2, 32), np.float32)}, "no place"),
+        ({"lora_A.weight": None, "lora_B.weight": None}, "changes nothing"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_refused(monkeypatch, capsys, tmp_path, changes, word):
+    save(tmp_path, tiny_weights())
+    an_adapter(tmp_path / "adapter", **changes)
+    out = tmp_path / "model.onnx"
+    assert run(monkeypatch, tmp_path / "adapter", out, "--base", tmp_path) == 2
+    assert word in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_reader_has_no_adapter(monkeypatch, capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, tmp_path, tmp_path / "out", "--kind", "reader", "--base", tmp_path)
+    assert "has no --base" in capsys.readouterr().err
