@@ -8,19 +8,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${1:?"usage: scripts/runs/generator.sh DATA [MINUTES] [ADAPTER]"}
 minutes=${2:-81} start=${3:-}
-train=.cache/train work=.cache/generator base=.cache/models/smollm2/published.gguf
+work=.cache/generator base=.cache/models/smollm2/published.gguf
 
 make --silent models
-if [ ! -e "$train/.installed" ] || [ requirements/train.in -nt "$train/.installed" ]; then
-  echo "==> installing torch (CPU) into $train" >&2
-  [ -x "$train/bin/python" ] || "${PYTHON:-python3}" -m venv "$train"
-  "$train/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements/train.in
-  touch "$train/.installed"
-fi
 [ -e "$work/card.json" ] ||
   .venv/bin/python -m scripts.corpus --data "$data" --model "$base" --out "$work"
-workers=$(nproc)  # before the next line: nproc answers what OMP_NUM_THREADS says
-export OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
+. scripts/runs/training.sh
 lora() {
   nice -n 10 "$train/bin/python" -m scripts.train_lora \
     --model "$base" --work "$work" --minutes "$minutes" --workers "$workers" "$@"

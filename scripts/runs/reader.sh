@@ -7,18 +7,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${1:?"usage: scripts/runs/reader.sh DATA [MINUTES] [READER.onnx]"}
 minutes=${2:-36} reader=${3:-}
-train=.cache/train work=.cache/reader body=.cache/models/minilm
+work=.cache/reader body=.cache/models/minilm
 
 make --silent models
-if [ ! -e "$train/.installed" ]; then
-  echo "==> installing torch (CPU) into $train" >&2
-  [ -x "$train/bin/python" ] || "${PYTHON:-python3}" -m venv "$train"
-  "$train/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements/train.in
-  touch "$train/.installed"
-fi
-workers=$(nproc)  # before the next line: nproc answers what OMP_NUM_THREADS says
-# One thread a worker, and memory that is kept instead of mapped anew for every tensor.
-export OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
+. scripts/runs/training.sh
 start=()
 if [ -n "$reader" ]; then
   start=(--start "$work/start.safetensors")

@@ -34,7 +34,7 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / ".cache/models/smollm2/published.gguf").write_text("published weights")
     (tmp_path / "Makefile").write_text("models:\n")
     (tmp_path / "scripts/runs").mkdir(parents=True)
-    for name in ("generator.sh", "small.sh"):
+    for name in ("generator.sh", "small.sh", "training.sh"):
         shutil.copy(ROOT / "scripts/runs" / name, tmp_path / "scripts/runs")
     return tmp_path
 
