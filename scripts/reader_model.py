@@ -48,7 +48,7 @@ class Layer(nn.Module):
         return functional.dropout(state, self._dropout, self.training)
 
 
-_LAYER_NAMES: Final = {
+LAYER_NAMES: Final = {
     "query": "attention.self.query",
     "key": "attention.self.key",
     "value": "attention.self.value",
@@ -125,5 +125,5 @@ class ReaderModel(nn.Module):
 def _renamed(name: str) -> str:
     first, *rest = name.split(".")
     if first == "layers":
-        return ".".join(("encoder.layer", rest[0], _LAYER_NAMES[rest[1]], *rest[2:]))
+        return ".".join(("encoder.layer", rest[0], LAYER_NAMES[rest[1]], *rest[2:]))
     return ".".join((_NAMES[first], *rest))
