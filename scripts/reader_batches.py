@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 BATCH_TOKENS: Final = 1600
+LABELS: Final = ("groups", "spans", "relevant", "answerable")
 POOL: Final = 2000
-"""Examples sorted by length together: batches have little padding and still differ from epoch to epoch."""
+"""Questions sorted by length together: batches have little padding and still differ from epoch to epoch."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,27 @@ class Data:
             "parts": second.long(),
             "mask": mask,
             "inside": inside,
-            **{name: self.arrays[name][rows].long() for name in ("spans", "relevant", "answerable")},
+            **{name: self.arrays[name][rows].long() for name in LABELS},
         }
 
 
-def batches(lengths: np.ndarray[Any, Any], seed: int) -> list[list[int]]:
-    """Return one epoch of batches of at most BATCH_TOKENS tokens, padding included, in random order."""
+def batches(lengths: np.ndarray[Any, Any], groups: np.ndarray[Any, Any], seed: int) -> list[list[int]]:
+    """Return one epoch of batches in random order, no question's examples apart.
+
+    They have at most BATCH_TOKENS tokens, padding included, where one question has not more.
+    """
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(lengths))
+    firsts = np.flatnonzero(np.diff(groups, prepend=-1))
+    members = np.split(np.arange(len(groups)), firsts[1:])
+    longest = np.maximum.reduceat(lengths, firsts)
+    order = rng.permutation(len(members))
     found: list[list[int]] = []
     for at in range(0, len(order), POOL):
         batch: list[int] = []
-        for row in sorted(order[at : at + POOL], key=lambda number: lengths[number]):
-            if batch and lengths[row] * (len(batch) + 1) > BATCH_TOKENS:
+        for number in sorted(order[at : at + POOL], key=lambda number: longest[number]):
+            if batch and longest[number] * (len(batch) + len(members[number])) > BATCH_TOKENS:
                 found.append(batch)
                 batch = []
-            batch.append(int(row))
+            batch += members[number].tolist()
         found.append(batch)
     return [found[number] for number in rng.permutation(len(found))]

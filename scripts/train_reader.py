@@ -42,11 +42,15 @@ _MASK: Final = 103
 JUDGED: Final = 600
 JUDGE_EVERY: Final = 12
 JUDGE_LOSS: Final = 0.5
-"""The weight of each judgement beside the span's."""
+"""The weight of each judgement beside the span's, and of the order of one question's passages."""
 
 
 def loss_of(model: ReaderModel, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss: cross-entropy of start and end, binary cross-entropy of the two judgements."""
+    """Return the loss: of start and end, of the two judgements, and of which passage is the right one.
+
+    The last is the cross-entropy among the passages of one question (ListNet: Cao et al. 2007): judged one by
+    one, all sections of a manual look relevant.
+    """
     with torch.autocast("cpu", dtype=torch.bfloat16):
         spans, scores = model(batch["tokens"], batch["parts"], batch["mask"])
     spans = spans.float().masked_fill(~batch["inside"][:, :, None], -1e4)
@@ -57,12 +61,26 @@ def loss_of(model: ReaderModel, batch: dict[str, Tensor]) -> tuple[Tensor, dict[
         _judged(scores[:, column].float(), batch[name])
         for column, name in enumerate(("relevant", "answerable"))
     ]
+    ordered = order_loss(scores[:, 0].float(), batch["groups"])
     parts = {
         "span": float(span.detach()),
         "relevant": float(judged[0].detach()),
         "answerable": float(judged[1].detach()),
+        "order": float(ordered.detach()),
     }
-    return span + JUDGE_LOSS * (judged[0] + judged[1]), parts
+    return span + JUDGE_LOSS * (judged[0] + judged[1] + ordered), parts
+
+
+def order_loss(relevance: Tensor, groups: Tensor) -> Tensor:
+    """Return how surprising it is that the first of each group (n,) is the relevant one; 0 without groups."""
+    _, number, sizes = groups.unique_consecutive(return_inverse=True, return_counts=True)
+    firsts = sizes.cumsum(0) - sizes
+    totals = torch.full((len(sizes),), -torch.inf).scatter_reduce(0, number, relevance, "amax").detach()
+    shares = torch.zeros(len(sizes)).scatter_add(0, number, (relevance - totals[number]).exp()).log() + totals
+    several = sizes > 1
+    if not bool(several.any()):
+        return relevance.sum() * 0
+    return (shares - relevance[firsts])[several].mean()
 
 
 def _judged(logits: Tensor, labels: Tensor) -> Tensor:
@@ -130,7 +148,7 @@ class Reading:
 
     def batches(self, epoch: int) -> Sequence[Any]:
         """Return the batches of an epoch."""
-        return batches(self._train.lengths(), SEED + epoch)
+        return batches(self._train.lengths(), self._train.arrays["groups"].numpy(), SEED + epoch)
 
     def step(self, batch: list[int], factor: float) -> dict[str, float]:
         """Train on the examples `batch`."""
@@ -156,18 +174,26 @@ class Reading:
         return found
 
     def _chosen(self) -> list[int]:
-        count = len(self._dev.arrays["passages"])
-        return [int(row) for row in np.random.default_rng(SEED).permutation(count)[:JUDGED]]
+        """Return examples of as many whole questions as JUDGED has room for."""
+        groups = self._dev.arrays["groups"].numpy()
+        order = np.random.default_rng(SEED).permutation(int(groups[-1]) + 1)
+        rows = [np.flatnonzero(groups == group) for group in order[:JUDGED]]
+        within = np.cumsum([len(each) for each in rows]) <= JUDGED
+        return [int(row) for each, kept in zip(rows, within, strict=True) if kept for row in each]
 
     def figures(self, judged: Tensor) -> dict[str, float]:
         """Return what the development split says."""
         rows = self._chosen()
-        found: dict[str, float] = {"dev_span_f1": round(float(judged[: len(rows), 2].nanmean()), 4)}
+        judged = judged[: len(rows)]
+        found: dict[str, float] = {"dev_span_f1": round(float(judged[:, 2].nanmean()), 4)}
         for column, name in enumerate(("relevant", "answerable")):
             labels = self._dev.arrays[name][rows]
-            own, other = judged[: len(rows), column][labels == 1], judged[: len(rows), column][labels == 0]
+            own, other = judged[labels == 1, column], judged[labels == 0, column]
             found[f"dev_{name}_auc"] = round(float((own[:, None] > other[None, :]).float().mean()), 4)
-        return found
+        _, sizes = self._dev.arrays["groups"][rows].unique_consecutive(return_counts=True)
+        parts = [part for part in judged[:, 0].split(sizes.tolist()) if len(part) > 1]
+        firsts = [float(part.argmax() == 0) for part in parts]
+        return found | {"dev_first": round(sum(firsts) / max(len(firsts), 1), 4)}
 
     def save(self) -> None:
         """Write the weights under their published names, with the body's config.json."""

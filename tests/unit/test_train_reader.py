@@ -47,6 +47,7 @@ def folders(tmp_path):
     arrays = {
         "tokens": np.concatenate(rows).astype(np.int32),
         "starts": np.cumsum([0, *map(len, rows)], dtype=np.int64),
+        "groups": np.arange(1, EXAMPLES + 1, dtype=np.int32) // 2,  # one and its negative
         "passages": np.full(EXAMPLES, 3, np.int32),
         "spans": np.array(spans, np.int32),
         "relevant": np.array(labels, np.int8),
@@ -88,8 +89,10 @@ def test_a_trained_reader_is_trained_on_from_its_weights(folders, monkeypatch, t
 
 def test_an_epoch_holds_every_example_once():
     lengths = np.random.default_rng(2).integers(5, 300, 5000)
-    found = reader_batches.batches(lengths, 3)
+    groups = np.arange(5000) // 4
+    found = reader_batches.batches(lengths, groups, 3)
     assert sorted(row for batch in found for row in batch) == list(range(5000))
+    assert sum(len(set(groups[batch])) for batch in found) == 1250  # no question's examples are apart
     assert all(len(b) * lengths[b].max() <= reader_batches.BATCH_TOKENS for b in found if len(b) > 1)
 
 
@@ -122,3 +125,14 @@ def test_a_batch_in_which_no_place_is_known_has_no_loss_of_places(folders):
     assert parts["span"] == 0
     loss.backward()
     assert torch.isfinite(loss)
+
+
+def test_the_loss_of_the_order_is_that_of_the_first_among_its_own():
+    relevance = torch.tensor([2.0, 1.0, 0.5, 7.0, -1.0, 3.0], requires_grad=True)
+    found = train_reader.order_loss(relevance, torch.tensor([4, 4, 4, 5, 9, 9]))
+    first = -torch.log_softmax(relevance[:3], 0)[0]
+    last = -torch.log_softmax(relevance[4:], 0)[0]
+    assert torch.allclose(found, (first + last) / 2)
+    found.backward()
+    assert relevance.grad[3] == 0
+    assert float(train_reader.order_loss(relevance.detach(), torch.arange(6))) == 0
