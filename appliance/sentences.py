@@ -8,9 +8,15 @@ from collections.abc import Iterator
 _BREAK = re.compile(r"\n[ \t]*\n\s*|(?<=[.!?])[\"”’)\]]*\s+(?=[\"“‘(\[]?[A-Z0-9])|\n[ \t]*")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|cf|vs|etc|approx|max|min|temp|qty|no|nos|fig|figs|sec|par|para|vol|pp?|dr|mr|mrs|ms|st"
-    r"|inc|ltd|co|corp|jr|sr|u\.s)|(?:^|\s)[A-Z]|(?:^|\s)\d{1,3}|\.{2,})\.$",
+    r"|inc|ltd|co|corp|jr|sr)|(?:^|\s)[A-Z]|(?:^|\s)\d{1,3}|\.{2,})\.$",
     re.IGNORECASE,
 )
+_INITIALS = re.compile(r"\b(?![AP]\.M\.)(?:[A-Z]\.){2,}$")
+"""Such as may stand before a name, "the I.T. Crowd"; an hour stands at an end, "at 5 P.M. Then"."""
+_OPENS = re.compile(
+    r"(?:The|This|That|These|Those|There|It|He|She|They|We|You|If|When|In|For|At|As|But|And)\b"
+)
+"""What opens a sentence and no name: behind initials it tells that theirs has ended."""
 ITEM = re.compile(r"(?:[-*•–]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
 """What begins a list's item: a bullet, a number, a letter."""
 NUMBERS = (
@@ -56,8 +62,11 @@ def _goes_on(text: str, start: int, end: int, gap: re.Match[str]) -> bool:
         return True
     if breaks > 1 or (breaks and _new_line(text, gap)):
         return False
-    only_a_line_end = breaks and text[gap.start() - 1 : gap.start()] not in (".", "!", "?")
-    return bool(only_a_line_end or _ABBREVIATION.search(text[max(start, end - 12) : end]))
+    if breaks and text[gap.start() - 1 : gap.start()] not in (".", "!", "?"):
+        return True
+    last = text[max(start, end - 12) : end]
+    named = _INITIALS.search(last) and not _OPENS.match(text, gap.end())
+    return bool(named or _ABBREVIATION.search(last))
 
 
 def _in_row(text: str, at: int) -> bool:
