@@ -30,7 +30,7 @@ _FIGURE_OF_IT = re.compile(r"\(\d+\)\s+[a-z]")
 CELL = " | "
 """What parts the cells of a table's row (types.Block)."""
 _FIGURE = re.compile(r"\W*\d|(?=\S*\d)\S+$")
-_LETTERS, _DIGITS = re.compile(r"[A-Za-z]+"), re.compile(r"\d+")
+_LETTERS, _NUMBER = re.compile(r"[A-Za-z]+"), re.compile(r"\d+(?:\.\d+)*")
 _NEARBY = 400
 """Characters on either side of a line's end that say how wide its lines are set."""
 _SLACK = 8
@@ -119,9 +119,15 @@ def header_of(text: str, start: int, *, lead: str = "") -> tuple[int, int] | Non
     if first >= start or CELL not in header or (lead and not first):
         return None
     below = text[end + 1 :].partition("\n")[0]
-    if not _names_columns(header.split(CELL), below.split(CELL)):
+    if not _names_columns(_filled(header), _filled(below)):
         return None
     return first, first + len(header)
+
+
+def _filled(row: str) -> list[str]:
+    """Return a row's first cell, which may name nothing, and those behind it in which something stands."""
+    name, *others = f"{row} ".split(CELL)  # a row that ends with an empty cell has lost its space
+    return [name, *(cell.strip() for cell in others if cell.strip())]
 
 
 def _names_columns(cells: list[str], below: list[str]) -> bool:
@@ -137,7 +143,8 @@ def _names_columns(cells: list[str], below: list[str]) -> bool:
 
 
 def _shape(cell: str) -> str:
-    return _LETTERS.sub("A", _DIGITS.sub("9", cell))
+    """Return the kind of a code: "RS-15-3.3" and "RS-15-12" are of one, "A-9-9"."""
+    return _LETTERS.sub("A", _NUMBER.sub("9", cell))
 
 
 def is_header(text: str, span: tuple[int, int], *, lead: str = "") -> bool:

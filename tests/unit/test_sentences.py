@@ -94,6 +94,12 @@ def test_only_the_first_row_without_figures_is_a_header():
     [
         ("Item | HS-20 | HS-30", "Force | 20 t | 30 t", True),
         ("Engine | HS-20 | HS-30", "Maker | Briggs 6.5 hp | Honda GX270", True),
+        ("Model |  | HS-20 | HS-30", "Force | rated | 20 t | 30 t", True),
+        ("Model | HS-20 | HS-30 |", "Force | 20 t | 30 t | rated", True),
+        ("| HS-20 | HS-30 | HS-40", "Force | 20 t | 30 t | 40 t", True),
+        ("Model | HS-3.3 | HS-12", "Force | 3 t | 12 t", True),
+        ("Valve |  | V1 | V2", "Seal |  | S1 | S2", False),
+        ("Valve | V1 | V2", "Seal | S1.5 | S2.5", False),
         ("Model | HS-20", "Colour | red", False),
         ("Thread | M12", "Weight | 20 kg", False),
         ("Impeller | IMP-7 | bronze", "Sleeve | see drawing | steel", False),
