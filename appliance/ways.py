@@ -23,7 +23,8 @@ _NEAR = 900
 _PROSE, _FEW = 800, 400
 """Characters that are quoted where neither steps nor the headings say that this is the way; and of prose that
 names several things."""
-_STEP = re.compile(r"\(?(\d{1,3})[.)]\s|step\s+(\d{1,3})\b", re.IGNORECASE)
+STEP = re.compile(r"\(?(\d{1,3})[.)]\s|step\s+(\d{1,3})\b", re.IGNORECASE)
+"""What begins a numbered step: "3. " or "Step 3"."""
 _CUT = re.compile(r"[ \t]*\S")
 """What goes on in the same line."""
 _PARAGRAPH = re.compile(r"(?:^|\n[ \t]*\n|\n(?=[ \t]*step[ \t]\d))\s*(?=\S)", re.IGNORECASE)
@@ -65,7 +66,7 @@ def goes_on(quote: str, behind: str, beyond: str, *, whole: bool) -> bool:
 
 def _numbered(text: str) -> Iterator[int]:
     """Yield the numbers of the steps that begin a line."""
-    steps = (_STEP.match(line.strip()) for line in text.splitlines())
+    steps = (STEP.match(line.strip()) for line in text.splitlines())
     return (int(found[1] or found[2]) for found in steps if found)
 
 
@@ -101,7 +102,7 @@ def _first_step(text: str, starts: Sequence[int], listed: Span) -> int | None:
 
     None where that is too far off: from there on it would not be quoted.
     """
-    steps = [(start, int(found[1] or found[2])) for start in starts if (found := _STEP.match(text, start))]
+    steps = [(start, int(found[1] or found[2])) for start in starts if (found := STEP.match(text, start))]
     first = next((start for start, number in reversed(steps) if number == 1), None)
     if first is None:
         return None
@@ -111,7 +112,7 @@ def _first_step(text: str, starts: Sequence[int], listed: Span) -> int | None:
 
 def _follows(text: str, end: int, number: int) -> bool:
     """Tell whether a step after the one of that number begins one of the paragraphs behind `end`."""
-    steps = (_STEP.match(text, found.end()) for found in _PARAGRAPH.finditer(text, end))
+    steps = (STEP.match(text, found.end()) for found in _PARAGRAPH.finditer(text, end))
     return any(int(found[1] or found[2]) > number for found in steps if found)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from appliance.types import Hit, Passage, Span
+from appliance.ways import STEP
 
 _STEPS = re.compile(r"\W*(?:\w+\s)?(?:procedure|steps|instructions|method)\W*", re.IGNORECASE)
 
@@ -117,6 +118,10 @@ def _beside(shelf: Shelf, chunk: int, *, onwards: bool) -> Iterator[Passage]:
 
 
 def _belongs(heading: str, other: str, *, onwards: bool) -> bool:
-    """Tell whether a chunk under the `other` heading belongs to the section, as the steps within it do."""
+    """Tell whether a chunk under the `other` heading belongs to the section, as the steps within it do.
+
+    They have one heading, "Procedure", or each has its own, "3. Drain the oil".
+    """
     above, _, title = other.rpartition(" > ")
-    return other == heading or (onwards and above == heading and _STEPS.fullmatch(title) is not None)
+    steps = _STEPS.fullmatch(title) or STEP.match(title)
+    return other == heading or (onwards and above == heading and steps is not None)

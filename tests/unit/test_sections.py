@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from appliance.journal import Journal
 from appliance.retrieve import sections
-from appliance.types import Hit
-from tests.unit.test_retriever import PREAMBLE, paged
+from appliance.types import Block, Hit
+from tests.unit.test_retriever import PREAMBLE, kept, paged
 
 
 def two_pages():
@@ -56,3 +56,25 @@ def test_all_chunks_that_a_passage_takes_text_from_are_known():
     assert sections.chunks(store, replace(second, start=second.start + 5, text=second.text[5:20])) == (
         second.chunk,
     )
+
+
+def test_steps_that_are_headings_belong_to_the_section_and_show_them():
+    store, _ = kept(
+        "manual",
+        [
+            Block("heading", "Changing the oil", 1, level=1),
+            Block("paragraph", PREAMBLE * 6, 1),
+            Block("heading", "1. Warm the engine", 1, level=2),
+            Block("paragraph", PREAMBLE * 6, 1),
+            Block("heading", "Step 2", 1, level=2),
+            Block("paragraph", PREAMBLE * 6, 1),
+            Block("heading", "2.1 Other oils", 1, level=2),
+            Block("paragraph", PREAMBLE * 6, 1),
+        ],
+        1,
+    )
+    first = store.passages([Hit(1, 0.5, ())])[0]
+    found = sections.section(store, first, (0, 20), before=0, after=50_000).passage.text
+    assert found == store.text(first.document_id).partition("\n\n")[2].partition("\n\n2.1 Other oils")[0]
+    assert "\n\n1. Warm the engine\n\n" in found
+    assert "\n\nStep 2\n\n" in found
