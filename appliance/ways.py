@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from appliance.instructions import to_assistant
 from appliance.lists import whole_list
-from appliance.sentences import ITEM, split
+from appliance.sentences import CELL, ITEM, split
 from appliance.types import Span
 
 MOST = 1_400
@@ -23,10 +23,13 @@ _NEAR = 900
 _PROSE, _FEW = 800, 400
 """Characters that are quoted where neither steps nor the headings say that this is the way; and of prose that
 names several things."""
+_REST = 150
+"""Characters more of such prose that are quoted for the sake of its end."""
 STEP = re.compile(r"\(?(\d{1,3})[.)]\s|step\s+(\d{1,3})\b", re.IGNORECASE)
 """What begins a numbered step: "3. " or "Step 3"."""
 _CUT = re.compile(r"[ \t]*\S")
 """What goes on in the same line."""
+_STOPPED = re.compile(r"[.!?][\"”’)\]]*\Z")
 _PARAGRAPH = re.compile(r"(?:^|\n[ \t]*\n|\n(?=[ \t]*step[ \t]\d))\s*(?=\S)", re.IGNORECASE)
 
 
@@ -71,11 +74,37 @@ def _numbered(text: str) -> Iterator[int]:
 
 
 def several(text: str, sentence: Span) -> Span:
-    """Return the span of the several things that `sentence` names: its list, or a paragraph from it on."""
+    """Return the span of the several things that `sentence` names: its list, or a paragraph from it on.
+
+    Prose goes on to the end of the text where that is near, and does not end between a thing and what is said
+    of it.
+    """
     listed = whole_list(text, sentence, MOST)
     spans = _unspoken(text, listed)
     start = _near(_paragraphs(text, listed, spans), listed)
-    return start, _end(spans, start, max(_FEW, listed[1] - start), listed)
+    end = _end(spans, start, max(_FEW, listed[1] - start), listed)
+    return start, end if listed[1] - start > _FEW else _ended(text, spans, listed, end)
+
+
+def _ended(text: str, spans: Sequence[Span], listed: Span, end: int) -> int:
+    """Return where the quote of prose ends that `end` would cut, not before the list does."""
+    behind = [each for each in spans if each[0] >= end]
+    if not behind:
+        return end
+    if behind[-1][1] - end <= _REST:
+        return behind[-1][1]
+    if not any(each[1] == end and _is_told_of(text, each, behind[0]) for each in spans):
+        return end
+    if behind[0][1] - end <= _REST:
+        return behind[0][1]
+    return max([listed[1], *(each[1] for each in spans if each[1] < end)])
+
+
+def _is_told_of(text: str, line: Span, sentence: Span) -> bool:
+    """Tell whether `line` names a thing of which the `sentence` tells that begins the next line."""
+    told = text[slice(*sentence)]
+    apart = "\n" in text[line[1] : sentence[0]] and not ITEM.match(told) and CELL not in told
+    return apart and not _STOPPED.search(text[slice(*line)]) and _STOPPED.search(told) is not None
 
 
 def _paragraphs(text: str, listed: Span, spans: Sequence[Span]) -> list[int]:

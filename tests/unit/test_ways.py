@@ -144,6 +144,31 @@ def test_of_prose_that_names_several_things_little_is_quoted_and_of_a_list_all()
     assert named(f"{LEAD}\n\n{items}", "hall 3,") == items
 
 
+TERM = "It lowers the pressure."
+ALARMS = f"Of these {'and these ' * 36}it tells.\n\nHigh Pressure"
+
+
+def test_prose_that_names_several_things_goes_on_to_an_end_that_is_near():
+    text = f"{ALARMS}\n\n{TERM}"
+    assert len(ALARMS) < 400 < len(text)
+    assert named(text, "Of these") == text
+
+
+def test_it_does_not_end_between_a_thing_and_what_is_said_of_it():
+    more = f"\n\nNo Flow\n\n{TERM * 10}"
+    assert named(f"{ALARMS}\n\n{TERM}{more}", "Of these") == f"{ALARMS}\n\n{TERM}"
+    long = f"It lowers {'and lowers ' * 20}it."
+    assert named(f"{ALARMS}\n\n{long}{more}", "Of these") == ALARMS.removesuffix("\n\nHigh Pressure")
+    assert named(f"High Pressure\n\n{'It lowers it, ' * 60}and stops.{more}", "High") == "High Pressure"
+    items = f"\n- {long}\n- {long}"
+    assert named(f"{ALARMS}{items}", "Of these") == ALARMS
+
+
+def test_the_middle_of_a_long_sentence_ends_where_it_does():
+    text = f"{'open the cock, ' * 60}and wait.\n\n{TERM * 10}"
+    assert several(text, (15, 29)) == (0, 29)
+
+
 @given(st.lists(st.sampled_from(PARTS), max_size=40), st.data())
 def test_several_things_are_whole_sentences_with_the_one_that_answers(parts, data):
     text = "".join(parts)
