@@ -53,6 +53,24 @@ def test_a_font_that_is_drawn_is_as_high_as_its_type() -> None:
     assert not found.flags
 
 
+def coded(lines: list[str], font: bytes) -> bytes:
+    """A PDF whose font says that its letters are symbols, "_" a space among them."""
+    data = re.sub(rb"(<..>) <00(..)>", rb"\1 <f0\2>", forge.pdf([lines], drawn=True))
+    drawn = re.compile(rb"/Subtype /Type3 .*?(?=/ToUnicode)", re.S)
+    named = b"/Subtype /Type1 /BaseFont /%s " % font
+    return drawn.sub(lambda old: named.ljust(len(old[0])), data).replace(b"<f05f>", b"<f020>")
+
+
+def test_letters_that_a_font_calls_symbols_are_read() -> None:
+    found = read(coded(["Use_a_plate, 105 mm wide.", "x", "x_"], b"Arial")).blocks
+    assert " ".join(block.text for block in found) == "Use a plate, 105 mm wide. \uf078 \uf078\uf020"
+
+
+@pytest.mark.parametrize("font", [b"Symbol", b"ABCDEF+Wingdings-Regular", b"ZapfDingbats"])
+def test_true_symbols_are_no_letters(font: bytes) -> None:
+    assert [block.text for block in read(coded(["DF"], font)).blocks] == ["\uf044\uf046"]
+
+
 def test_numbered_clauses_are_paragraphs_of_their_own() -> None:
     lines = [
         "1.0. General",

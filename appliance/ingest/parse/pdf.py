@@ -38,6 +38,11 @@ _INK = 0.8
 print with, says nothing of how high its letters reach, and "no" is half as high as "If"."""
 _BELOW = 0.22
 """The share of the type's size that is below the base line."""
+_CODED = re.compile(r"[\uf020-\uf07e\uf0a1-\uf0ff]{2,}")
+"""What a font that is said to hold symbols makes of Latin-1: its codes in the private use area."""
+_SPELLED = re.compile(r"[\uf030-\uf039\uf041-\uf05a\uf061-\uf07a]{2}")
+"""Two letters or digits, so coded: one alone, or other signs, may be bullets and ticks."""
+_SYMBOLS = re.compile(r"symbol|dings|dingbat", re.I)
 _Place = tuple[float, float, float, float]
 
 
@@ -164,6 +169,7 @@ class _Reader:
 
     def page(self, number: int) -> Page:
         units, index = self._units()
+        units = _CODED.sub(lambda coded: self._decoded(coded, index), units)
         lines = []
         for match in _LINE.finditer(units):
             if (line := self._line(units, match.start(), match.end(), index)) is not None:
@@ -184,6 +190,15 @@ class _Reader:
             return units, range(count)
         # Characters without a code point are in the one numbering and not in the other.
         return units, [pdfium.FPDFText_GetCharIndexFromTextIndex(self._text, at) for at in range(len(units))]
+
+    def _decoded(self, coded: re.Match[str], index: list[int] | range) -> str:
+        """Return the letters that are meant, one for one, by codes that no reader can read.
+
+        A font of true symbols means no letters by them.
+        """
+        if not _SPELLED.search(coded[0]) or _SYMBOLS.search(self._font_name(index[coded.start()])):
+            return coded[0]
+        return "".join(chr(ord(code) - 0xF000) for code in coded[0])
 
     def _line(self, units: str, start: int, end: int, index: list[int] | range) -> Line | None:
         hyphen = units[end - 1] in _HYPHENS
@@ -267,12 +282,16 @@ class _Reader:
 
     def _font(self, character: int) -> tuple[bool, bool]:
         """Tell whether the font of a character is bold, and whether all its letters are equally wide."""
+        name = self._font_name(character)
+        bold = bool(_BOLD.search(name)) or pdfium.FPDFText_GetFontWeight(self._text, character) >= 600
+        return bold, bool(self._flags.value & _FIXED_PITCH) or bool(_MONO.search(name))
+
+    def _font_name(self, character: int) -> str:
+        """Return the name of a character's font, "" for none; its flags are then in `_flags`."""
         length = pdfium.FPDFText_GetFontInfo(
             self._text, character, self._name, 256, ctypes.byref(self._flags)
         )
-        name = self._name.value.decode("latin-1") if 0 < length <= 256 else ""
-        bold = bool(_BOLD.search(name)) or pdfium.FPDFText_GetFontWeight(self._text, character) >= 600
-        return bold, bool(self._flags.value & _FIXED_PITCH) or bool(_MONO.search(name))
+        return self._name.value.decode("latin-1") if 0 < length <= 256 else ""
 
     def _seen(self, word: re.Match[str], index: list[int] | range) -> tuple[int, int] | None:
         """Return the part of a word, by its units, that can be seen; None for nothing."""
