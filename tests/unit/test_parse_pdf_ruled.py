@@ -155,6 +155,30 @@ def test_the_rest_of_a_table_has_its_header() -> None:
     assert tables(blocks(first, [other, *rest[1:]]))[1][0] == "E11 | Clock | Set it"
 
 
+def even(*rows: tuple[str, ...]) -> list[forge.Set]:
+    """A table drawn with all rows equally high."""
+    return [strokes(XS, [700 - 30 * at for at in range(len(rows) + 1)]), *placed(rows, 682, 30)]
+
+
+FIRST = even(("Code", "Fault", "Limit"), ("E1", "Fan", "2 kW"), ("E2", "Rain", "9"))
+
+
+@pytest.mark.parametrize("tail", [("", "intensity", ""), ("", "", "kW in winter")])
+def test_the_tail_of_a_row_that_a_page_cuts_ends_that_row(tail: tuple[str, str, str]) -> None:
+    rest = even(tail, ("E3", "Door", "1 kW"), ("E4", "Clock", "3 kW"))
+    first, second = tables(blocks(FIRST, rest))
+    cut = " | ".join(f"{one} {two}".strip() for one, two in zip(("E2", "Rain", "9"), tail, strict=True))
+    assert first == ["Code | Fault | Limit", "E1 | Fan | 2 kW", cut]
+    assert second == ["Code | Fault | Limit", "E3 | Door | 1 kW", "E4 | Clock | 3 kW"]
+
+
+@pytest.mark.parametrize("row", [("", "Intensity", ""), ("", "or 2", "kW 3")])
+def test_what_may_be_a_row_of_its_own_stays_one(row: tuple[str, str, str]) -> None:
+    first, second = tables(blocks(FIRST, even(row, ("E3", "Door", "1 kW"), ("E4", "Clock", "3 kW"))))
+    assert first[-1] == "E2 | Rain | 9"
+    assert second[1] == " | ".join(row).strip()
+
+
 def test_a_title_over_all_columns_belongs_to_the_header() -> None:
     rules = strokes() + b"\n72 720 m 500 720 l S 72 720 m 72 700 l S 500 720 m 500 700 l S"
     found = blocks([rules, (200, 706, 10, "Trouble analysis"), *CELLS])

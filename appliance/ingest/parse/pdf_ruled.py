@@ -25,6 +25,7 @@ _PROSE = 150
 _ALIKE = 9.0
 """Points by which a column may begin elsewhere on the next page."""
 _LONGEST_HEADER = 2000
+_STOPS = (".", "!", "?", ":", ";")
 _UNRULED = 3
 """Lines side by side in all cells of a row from which they are rows of their own."""
 _SLACK = 3.0
@@ -47,15 +48,17 @@ class Ruled(Table):
 
     xs: tuple[float, ...] = ()
 
-    def after(self, before: Ruled) -> Ruled:
-        """Return this table, the first of a page, with the header of `before`, the last of the page before.
+    def goes_on(self, before: Ruled) -> bool:
+        """Tell whether this, the first table of a page, is the rest of `before`, the last of the page before.
 
-        That is where it has none, and the same columns: it is the rest of that one.
+        It is where it has no header, and the same columns.
         """
         if self.header_rows or len(self.xs) != len(before.xs):
-            return self
-        if any(abs(one - two) > _ALIKE for one, two in zip(self.xs, before.xs, strict=True)):
-            return self
+            return False
+        return all(abs(one - two) <= _ALIKE for one, two in zip(self.xs, before.xs, strict=True))
+
+    def after(self, before: Ruled) -> Ruled:
+        """Return this table, the rest of `before`, with the header of that one."""
         named = before.rows[: before.header_rows]
         if sum(len(cell) for row in named for cell in row) > _LONGEST_HEADER:
             return self  # it would be repeated on each page
@@ -67,21 +70,44 @@ def pages_parts(pages: Iterable[Page], words: Collection[str]) -> Iterator[tuple
 
     A line that runs out of a table is cut there. `words` are those of the document, to mend cut ones by.
     """
-    before: Ruled | None = None
+    above: tuple[Page, list[Line | Ruled]] | None = None
     for page in pages:
         found = _parts(page, words)
-        tables = [(at, part) for at, part in enumerate(found) if isinstance(part, Ruled)]
-        if before and tables and _is_margin(found[: tables[0][0]]):
-            at, first = tables[0]
-            found[at] = first = first.after(before)
-            tables[0] = at, first
-        yield page, found
-        before = tables[-1][1] if tables and _is_margin(found[tables[-1][0] + 1 :]) else None
+        if above:
+            _carry_on(above[1], found)
+            yield above
+        above = page, found
+    if above:
+        yield above
 
 
-def _is_margin(parts: Iterable[Line | Ruled]) -> bool:
-    """Tell whether there is nothing but what repeats on other pages: a title begins another table."""
-    return all(isinstance(part, Line) and part.running for part in parts)
+def _carry_on(above: list[Line | Ruled], below: list[Line | Ruled]) -> None:
+    """Mend the table that goes on from one page to the next, if there is one: its header, and a cut row."""
+    end, start = _nearest(reversed(above)), _nearest(below)
+    if end is None or start is None:
+        return
+    end = len(above) - 1 - end
+    whole, rest = above[end], below[start]
+    if not (isinstance(whole, Ruled) and isinstance(rest, Ruled) and rest.goes_on(whole)):
+        return
+    tail = rest.rows[0]
+    if _is_tail(tail, whole.rows[-1]):
+        last = [f"{one} {two}".strip() for one, two in zip(whole.rows[-1], tail, strict=True)]
+        whole, rest = replace(whole, rows=[*whole.rows[:-1], last]), replace(rest, rows=rest.rows[1:])
+    above[end], below[start] = whole, rest.after(whole)
+
+
+def _nearest(parts: Iterable[Line | Ruled]) -> int | None:
+    """Return how many parts stand at the edge of a page before what does not repeat: a title, or a table."""
+    return next((at for at, part in enumerate(parts) if isinstance(part, Ruled) or not part.running), None)
+
+
+def _is_tail(row: list[str], above: list[str]) -> bool:
+    """Tell whether a row is the tail of the one above: in few cells, and there it goes on with a sentence."""
+    filled = [(one, two) for one, two in zip(above, row, strict=True) if two]
+    return len(filled) * 2 < len(row) and all(
+        one and not one.endswith(_STOPS) and two[0].islower() for one, two in filled
+    )
 
 
 def _parts(page: Page, words: Collection[str]) -> list[Line | Ruled]:

@@ -203,6 +203,8 @@ def headers(rows: list[list[str]], *, first_bold: bool, last_bold: bool) -> int:
     """Return 1 if the first row names the columns, else 0."""
     if first_bold and not last_bold:
         return 1
+    if sum(map(bool, rows[0])) < min(2, (len(rows[0]) + 1) // 2):
+        return 0  # one cell names no columns: it may be the tail of a row that the page's end cuts
     if "".join(rows[0]).isupper() and not "".join(rows[-1]).isupper():
         return 1
     numbers = [any(_DIGIT.search(cell) for cell in row) for row in rows]
