@@ -181,13 +181,50 @@ def _rows(table: Block, start: int, shape: Shape) -> list[_Unit]:
     """Return the rows as units: the header with the first row, the others led by the header."""
     lines = _lines(table.text)
     head = min(table.header_rows, len(lines) - 1)
-    lead = table.text[: lines[head - 1][1]][: shape.limit // 2] if head else ""
-    spans = _bounded(table.text, [(0, lines[head][1]), *lines[head + 1 :]], shape.limit)
     cost = _CUT_COST["table"]
     return [
         _Unit(start + begin, start + end, table.page, cost if begin else 0.0, lead if begin else "")
-        for begin, end in spans
+        for span, lead in _led(table.text, lines, head, shape.limit // 2)
+        for begin, end in _bounded(table.text, [span], shape.limit)
     ]
+
+
+def _led(
+    text: str, lines: Sequence[tuple[int, int]], head: int, longest: int
+) -> Iterator[tuple[tuple[int, int], str]]:
+    """Yield the spans of rows that stay together, each with the header that is repeated in front of it.
+
+    Where a title stands on top of the header, a later title takes its place, and stays with the row below it.
+    """
+    rows = [text[slice(*line)] for line in lines]
+    over = sum(1 for _ in itertools.takewhile(_is_title, rows[:head]))
+    titles = _titles(rows, head) if over else set()
+    lead = "\n".join(rows[:head])[:longest]
+    above, names = ("\n".join(part)[:longest] for part in (rows[: max(over - 1, 0)], rows[over:head]))
+    start: int | None = 0
+    front = lead
+    for at, (begin, end) in enumerate(lines[head:], head):
+        start, front = (begin, lead) if start is None else (start, front)
+        if at in titles:
+            front, lead = (
+                "\n".join(filter(None, part))[:longest] for part in ((above, names), (above, rows[at], names))
+            )
+            continue
+        yield (start, end), front
+        start = None
+
+
+def _titles(rows: Sequence[str], head: int) -> set[int]:
+    """Return which rows below the header are titles; none in a form, whose fields wait to be filled."""
+    if sum(map(_is_title, rows)) * 3 > len(rows):
+        return set()
+    return {at for at in range(head, len(rows) - 1) if _is_title(rows[at]) and not _is_title(rows[at + 1])}
+
+
+def _is_title(row: str) -> bool:
+    """Tell whether only the first cell of a row is filled, and not with a sentence."""
+    name, bar, others = row.partition(" |")
+    return bool(bar) and not others.strip(" |") and not name.startswith("|") and not name.endswith(".")
 
 
 def _lines(text: str) -> list[tuple[int, int]]:

@@ -109,6 +109,46 @@ def test_a_table_is_cut_between_rows_and_every_piece_has_its_header():
     assert [line for chunk in found for line in chunk.text.split("\n")][1:] == rows
 
 
+def test_a_later_title_of_a_table_takes_the_place_of_the_one_above_the_header():
+    rows = [f"Air {n} | {n} hPa | ready" for n in range(120)]
+    found = cut(
+        Block(
+            "table", "\n".join(["S700 | |", "What | Range | State", *rows, "S800 | |", *rows]), header_rows=2
+        )
+    )
+    at = next(at for at, chunk in enumerate(found) if "S800" in chunk.text)
+    assert not found[at].text.endswith("S800 | |")
+    assert {chunk.lead for chunk in found[1:at]} == {"S700 | |\nWhat | Range | State"}
+    assert {chunk.lead for chunk in found[at + 1 :]} == {"S800 | |\nWhat | Range | State"}
+
+
+def test_a_title_that_begins_a_chunk_has_no_other_title_above_it():
+    rows = ["S700 |", "Air | in hPa", "1 | 2", "3 | 4", "S800 |", "5 | 6", "7 | 8"]
+    found = cut(Block("table", "\n".join(rows), header_rows=2), shape=Shape(target=20, limit=50, crumb=5))
+    assert [(chunk.lead, chunk.text) for chunk in found] == [
+        ("", "S700 |\nAir | in hPa\n1 | 2"),
+        ("S700 |\nAir | in hPa", "3 | 4"),
+        ("Air | in hPa", "S800 |\n5 | 6"),
+        ("S800 |\nAir | in hPa", "7 | 8"),
+    ]
+
+
+def test_the_empty_fields_of_a_form_are_no_titles():
+    rows = [row for n in range(60) for row in (f"Check tank {n} | |", f"Fill tank {n} | 5 l | done")]
+    found = cut(
+        Block("table", "\n".join(["Before work | |", "What | How much | State", *rows]), header_rows=2)
+    )
+    assert {chunk.lead for chunk in found[1:]} == {"Before work | |\nWhat | How much | State"}
+
+
+def test_many_titles_and_a_hostile_header_are_cut_in_linear_time():
+    rows = ["a |", "b | c", "d | e"] * 8_000
+    began = time.perf_counter()
+    found = cut(Block("table", "\n".join(["t |", f"{'h' * 500_000} | x", *rows]), header_rows=2))
+    assert time.perf_counter() - began < 5
+    assert all(len(chunk.lead) <= DEFAULT.limit for chunk in found)
+
+
 def test_a_header_is_never_alone():
     shape = Shape(target=30, limit=40, crumb=5)
     found = cut(

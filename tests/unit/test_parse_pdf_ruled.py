@@ -179,6 +179,28 @@ def test_what_may_be_a_row_of_its_own_stays_one(row: tuple[str, str, str]) -> No
     assert second[1] == " | ".join(row).strip()
 
 
+def test_the_rest_of_a_table_has_the_last_of_its_titles() -> None:
+    head = ("What", "How", "Limit")
+
+    def titled(*titles: str) -> list[forge.Set]:
+        """A table that each title begins anew, or goes on without one."""
+        rows = [row for name in titles for row in ((name,), head, ("Air", "Dry", "9 A"))]
+        low = 700 - 20 * len(rows)
+        inner = [at for at, row in enumerate(rows) if len(row) > 1]
+        flat = [f"72 {700 - 20 * at} m 500 {700 - 20 * at} l S" for at in range(len(rows) + 1)]
+        sides = [f"{x} 700 m {x} {low} l S" for x in (72, 500)]
+        upright = [f"{x} {700 - 20 * at} m {x} {680 - 20 * at} l S" for x in (140, 260) for at in inner]
+        return ["\n".join([*flat, *sides, *upright]).encode(), *placed(rows, 686, 20)]
+
+    rest = [strokes(XS, (700, 680, 660)), *placed([("Rain", "Wet", "3 A"), ("Fog", "Wet", "2 A")], 686, 20)]
+    for titles in (["S700"], ["S700", "S800"], ["S700", "S800", "Measured in air."]):
+        found = tables(blocks(titled(*titles), rest, rest))
+        last = titles[:2][-1]
+        assert [rows[:3] for rows in found[1:]] == [
+            [f"{last} |  |", "What | How | Limit", "Rain | Wet | 3 A"]
+        ] * 2
+
+
 def test_a_title_over_all_columns_belongs_to_the_header() -> None:
     rules = strokes() + b"\n72 720 m 500 720 l S 72 720 m 72 700 l S 500 720 m 500 700 l S"
     found = blocks([rules, (200, 706, 10, "Trouble analysis"), *CELLS])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from statistics import median
 
 from appliance.ingest.parse.pdf_grid import Grid, grids
@@ -44,9 +44,13 @@ _LARGEST = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Ruled(Table):
-    """A table that is drawn, whose columns lie between the places `xs`."""
+    """A table that is drawn, whose columns lie between the places `xs`.
+
+    `title`: the last row from side to side that is no sentence, empty for none.
+    """
 
     xs: tuple[float, ...] = ()
+    title: tuple[str, ...] = ()
 
     def goes_on(self, before: Ruled) -> bool:
         """Tell whether this, the first table of a page, is the rest of `before`, the last of the page before.
@@ -58,11 +62,15 @@ class Ruled(Table):
         return all(abs(one - two) <= _ALIKE for one, two in zip(self.xs, before.xs, strict=True))
 
     def after(self, before: Ruled) -> Ruled:
-        """Return this table, the rest of `before`, with the header of that one."""
+        """Return this table, the rest of `before`, with that one's header, its last title on top."""
         named = before.rows[: before.header_rows]
+        titles = sum(1 for _ in takewhile(lambda row: not any(row[1:]), named))
+        if titles and before.title:
+            named[titles - 1] = list(before.title)
         if sum(len(cell) for row in named for cell in row) > _LONGEST_HEADER:
             return self  # it would be repeated on each page
-        return replace(self, rows=[*named, *self.rows], header_rows=len(named))
+        title = self.title or before.title
+        return replace(self, rows=[*named, *self.rows], header_rows=len(named), title=title)
 
 
 def pages_parts(pages: Iterable[Page], words: Collection[str]) -> Iterator[tuple[Page, list[Line | Ruled]]]:
@@ -269,7 +277,11 @@ def _table(grid: Grid, inside: dict[int, list[Line]], words: Collection[str]) ->
     if len(groups) == 2 and median(map(len, filter(None, texts.values()))) > _PAGEFUL:
         return None
     xs = (*(grid.xs[group[0]] for group in groups), grid.xs[groups[-1][-1] + 1])
-    return Ruled(rows, _depth(grid, numbers, rows, inside), xs)
+    wide = [
+        tuple(row) for number, row in zip(numbers, rows, strict=True) if grid.span(number) == grid.columns
+    ]
+    title = next((row for row in reversed(wide) if not row[0].endswith(".")), ())
+    return Ruled(rows, _depth(grid, numbers, rows, inside), xs, title)
 
 
 def _beside(grid: Grid, row: int, inside: Mapping[int, list[Line]]) -> list[float]:
