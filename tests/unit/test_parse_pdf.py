@@ -108,6 +108,21 @@ def test_larger_type_is_a_heading() -> None:
     assert parsed.title == "Starting the pump"
 
 
+def figures(rows: int, top: float = 600) -> list[forge.Set]:
+    """A table in small type."""
+    return [(72.0 + 90 * at, top - 9 * row, 7.0, "12.5 kW") for row in range(rows) for at in range(5)]
+
+
+def test_the_type_of_tables_is_not_the_body_s() -> None:
+    found = read(forge.pdf([["The pumps", *[f"{BODY} and stops."] * 3, *figures(12)]])).blocks
+    assert {block.kind for block in found} == {"paragraph", "table"}
+
+
+def test_what_stands_among_nothing_but_tables_may_be_a_heading() -> None:
+    found = read(forge.pdf([["The pumps in the cellar", *figures(12)]])).blocks
+    assert [block.kind for block in found] == ["heading", "table"]
+
+
 def test_words_cut_at_line_ends_are_mended() -> None:
     lines = ["The value is tempera-", "ture dependent and user-", "friendly; a user-friendly valve."]
     (text,) = texts(read(forge.pdf([lines])), "paragraph")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import groupby, pairwise, takewhile
+from itertools import chain, groupby, pairwise, takewhile
 from statistics import median
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from appliance.ingest.parse import pdf_ruled, pdf_tables
 from appliance.ingest.parse.blocks import Blocks, one_line
 from appliance.ingest.parse.pdf_page import Line, Outline, Page
 from appliance.ingest.parse.pdf_ruled import Ruled
+from appliance.ingest.parse.pdf_tables import Table
 from appliance.ingest.parse.pdf_words import joined, vocabulary
 from appliance.types import Block
 
@@ -39,6 +41,8 @@ _RUN_OF_HEADINGS = 4
 _DIGITS = re.compile(r"\d+")
 _ROMAN = re.compile(r"[ivxlc]+", re.I)
 _SENTENCE_END = tuple('.!?:;"\u201d)')
+_LEAST_PROSE = 0.3
+"""The share of all letters from which those outside of tables tell the size of the body's type."""
 _MARGIN = 0.12
 _WIDE_MARGIN = 0.22
 """The parts of the page's height, above and below, where running heads are and may be looked for."""
@@ -47,17 +51,20 @@ _WIDE_MARGIN = 0.22
 def arrange(pages: list[Page], outline: list[Outline], out: Blocks) -> None:
     """Turn pages into blocks."""
     drop_running(pages)
-    style = _Style(pages, outline)
     words = vocabulary(pages)
-    for page, parts in pdf_ruled.pages_parts(pages, words):
-        setting = _set([part for part in parts if isinstance(part, Line) and not part.mono])
-        for _, group in groupby(parts, key=lambda part: isinstance(part, Ruled)):
-            together = list(group)
-            lines = [each for each in together if isinstance(each, Line)]
-            _lines(lines, page, setting=setting, style=style, words=words, out=out)
-            for table in together:
-                if isinstance(table, Ruled):
-                    out.table(table.rows, page=page.number, header_rows=table.header_rows)
+    parted = [
+        (page, _set(parts), list(_stretches(parts))) for page, parts in pdf_ruled.pages_parts(pages, words)
+    ]
+    prose = (part for _, _, stretches in parted for part in stretches if isinstance(part, list))
+    style = _Style(pages, outline, chain.from_iterable(prose))
+    for page, setting, stretches in parted:
+        for part in stretches:
+            if isinstance(part, Table):
+                out.table(part.rows, page=page.number, header_rows=part.header_rows)
+            elif part[0].mono:
+                out.add("code", "\n".join(map(_spaced, part)), page=page.number)
+            else:
+                _prose(part, page, setting=setting, style=style, words=words, out=out)
     out.blocks[:] = _tidied(out.blocks)
     if not out.title:
         out.title = " - ".join(dict.fromkeys(block.text for block in _cover(out.blocks)))
@@ -74,23 +81,22 @@ class _Setting(NamedTuple):
     pitch: float
 
 
-def _set(lines: list[Line]) -> _Setting:
+def _set(parts: Iterable[Line | Ruled]) -> _Setting:
+    lines = [part for part in parts if isinstance(part, Line) and not part.mono]
     return _Setting(_right_edges(lines), _pitch(lines))
 
 
-def _lines(
-    lines: list[Line], page: Page, *, setting: _Setting, style: _Style, words: set[str], out: Blocks
-) -> None:
-    """Turn lines that no rules part into blocks."""
-    for mono, group in groupby(lines, key=lambda line: line.mono):
+def _stretches(parts: Iterable[Line | Ruled]) -> Iterator[list[Line] | Table]:
+    """Yield stretches of lines, of code or of prose, and the tables between them, drawn or not."""
+    for mono, group in groupby(parts, key=lambda part: isinstance(part, Line) and part.mono):
         if mono:
-            out.add("code", "\n".join(_spaced(line) for line in group), page=page.number)
+            yield [part for part in group if isinstance(part, Line)]
             continue
-        for part in pdf_tables.parts(list(group)):
-            if isinstance(part, pdf_tables.Table):
-                out.table(part.rows, page=page.number, header_rows=part.header_rows)
+        for drawn, together in groupby(group, key=lambda part: isinstance(part, Ruled)):
+            if drawn:
+                yield from (part for part in together if isinstance(part, Ruled))
             else:
-                _prose(part, page, setting=setting, style=style, words=words, out=out)
+                yield from pdf_tables.parts([part for part in together if isinstance(part, Line)])
 
 
 def _spaced(line: Line) -> str:
@@ -198,12 +204,9 @@ def _is_page_number(text: str, page: int, offset: int | None) -> bool:
 class _Style:
     """What the type of a line says: which size is the body's, what looks like a heading and how deep."""
 
-    def __init__(self, pages: list[Page], outline: list[Outline]) -> None:
-        weights: Counter[float] = Counter()
-        for page in pages:
-            for line in page.lines:
-                weights[_rounded(line)] += len(line.text)
-        self.body = weights.most_common(1)[0][0] if weights else 10.0
+    def __init__(self, pages: list[Page], outline: list[Outline], prose: Iterable[Line]) -> None:
+        weights = _weights(line for page in pages for line in page.lines)
+        self.body = _body(weights, _weights(prose))
         bold = sum(len(line.text) for page in pages for line in page.lines if line.bold)
         self.bold_means = bold * 4 < sum(weights.values())
         self.titles = {
@@ -253,6 +256,25 @@ class _Style:
     def _below(self) -> int:
         deepest = max(self._seen.values(), default=0)
         return min(6, max(deepest, len(self._steps)) + 1)
+
+
+def _weights(lines: Iterable[Line]) -> Counter[float]:
+    """Return how many letters there are of each size."""
+    weights: Counter[float] = Counter()
+    for line in lines:
+        weights[_rounded(line)] += len(line.text)
+    return weights
+
+
+def _body(weights: Counter[float], prose: Counter[float]) -> float:
+    """Return the size of the body's type: most letters outside of tables have it.
+
+    Where there is hardly anything but tables, what stands outside of them may well be their headings.
+    """
+    if not weights:
+        return 10.0
+    ((size, weight),) = prose.most_common(1) or [(0.0, 0)]
+    return size if weight >= _LEAST_PROSE * weights.total() else weights.most_common(1)[0][0]
 
 
 def _rounded(line: Line) -> float:
