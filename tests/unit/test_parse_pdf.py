@@ -123,6 +123,17 @@ def test_what_stands_among_nothing_but_tables_may_be_a_heading() -> None:
     assert [block.kind for block in found] == ["heading", "table"]
 
 
+@pytest.mark.parametrize("line", ["(see the note)", "configuration of the pump", "It stops after a minute."])
+def test_a_larger_line_of_a_sentence_is_no_heading(line: str) -> None:
+    found = read(forge.pdf([[(72, 720, 14, line), *[f"{BODY}."] * 3]])).blocks
+    assert {block.kind for block in found} == {"paragraph"}
+
+
+@pytest.mark.parametrize("line", ["2.4 Install the pump.", "pH of the water", "(a) The water"])
+def test_a_larger_line_with_a_number_or_a_capital_is_a_heading(line: str) -> None:
+    assert read(forge.pdf([[(72, 720, 14, line), *[f"{BODY}."] * 3]])).blocks[0].kind == "heading"
+
+
 def test_words_cut_at_line_ends_are_mended() -> None:
     lines = ["The value is tempera-", "ture dependent and user-", "friendly; a user-friendly valve."]
     (text,) = texts(read(forge.pdf([lines])), "paragraph")

@@ -241,6 +241,8 @@ class _Style:
             return depth
         if len(lines) > 3 or len(text) > 150 or sum(map(str.isalpha, text)) < 3 or _LEADER.search(text):
             return 0
+        if _is_sentence(text):
+            return 0
         size, bold = _rounded(lines[0]), all(line.bold for line in lines)
         short = len(lines) == 1 and len(text) < 80 and not text.endswith((".", ",", ";", ":"))
         if size >= (1.06 if short else 1.12) * self.body:
@@ -256,6 +258,13 @@ class _Style:
     def _below(self) -> int:
         deepest = max(self._seen.values(), default=0)
         return min(6, max(deepest, len(self._steps)) + 1)
+
+
+def _is_sentence(text: str) -> bool:
+    """Tell whether a text without a number in front is a sentence, its middle or its end."""
+    if _ITEM.match(text) or text[0].isdigit():
+        return False
+    return text[0] == "(" or text.split(maxsplit=1)[0].islower() or text.endswith(".")
 
 
 def _weights(lines: Iterable[Line]) -> Counter[float]:
