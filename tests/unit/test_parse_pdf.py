@@ -134,6 +134,13 @@ def test_a_larger_line_with_a_number_or_a_capital_is_a_heading(line: str) -> Non
     assert read(forge.pdf([[(72, 720, 14, line), *[f"{BODY}."] * 3]])).blocks[0].kind == "heading"
 
 
+def test_a_sentence_set_wide_goes_on() -> None:
+    lines = [BODY, f"and {BODY[4:]}", "by an operator.", "alpha", "beta"]
+    page = [(72.0, 700.0 - 2.4 * 12 * at, 12.0, line) for at, line in enumerate(lines)]
+    found = texts(read(forge.pdf([page])), "paragraph")
+    assert found == [" ".join(lines[:3]), "alpha", "beta"]
+
+
 def test_words_cut_at_line_ends_are_mended() -> None:
     lines = ["The value is tempera-", "ture dependent and user-", "friendly; a user-friendly valve."]
     (text,) = texts(read(forge.pdf([lines])), "paragraph")

@@ -41,6 +41,8 @@ _RUN_OF_HEADINGS = 4
 _DIGITS = re.compile(r"\d+")
 _ROMAN = re.compile(r"[ivxlc]+", re.I)
 _SENTENCE_END = tuple('.!?:;"\u201d)')
+_WIDE = 25
+"""A line's width, in heights of its type, from which it is prose, no word of a list: some 50 letters."""
 _LEAST_PROSE = 0.3
 """The share of all letters from which those outside of tables tell the size of the body's type."""
 _MARGIN = 0.12
@@ -365,15 +367,19 @@ def _parts_from(
     if drop < 0 or drop > 4 * line.size:
         # A new column or a leap: the sentence may go on there.
         return last.text.endswith(_SENTENCE_END) or not line.text[:1].islower()
-    if drop > (pitch + 0.3) * line.size:
+    width = max(1.0, right - last.left)
+    ended = last.text.endswith(_SENTENCE_END)
+    full = last.right >= right - 0.18 * width
+    # Lines set wide are further apart than the pitch tells.
+    if drop > (pitch + 0.3) * line.size and (
+        ended or not full or width < _WIDE * line.size or not line.text[0].islower()
+    ):
         return True
     if style.titles.get((page, _bare(last.text))) and len(group) == 1:
         return True
     if _ITEM.match(group[0].text):
         return line.left < group[0].left - 2
-    width = max(1.0, right - last.left)
-    ended = last.text.endswith(_SENTENCE_END)
-    if ended and (last.right < right - 0.18 * width or (len(group) > 1 and line.left > last.left + 8)):
+    if ended and (not full or (len(group) > 1 and line.left > last.left + 8)):
         return True
     # A line that stops short of the half and one that begins with a capital: two lines of their own.
     return last.right < right - 0.5 * width and line.text[:1].isupper()
