@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from appliance.sentences import CELL, ITEM, NUMBERS
@@ -26,7 +26,8 @@ UNITLESS: Final = -1.0
 UNSTATED: Final = -1.5
 """that there is no figure;"""
 OTHERWISE: Final = -1.5
-"""where the question names the unit ("how many litres"), that a figure has not got it;"""
+"""where the question names the unit ("how many litres"), that a figure has not got it, and of any measure
+that all figures have units of another kind, of which -2.3 was counted;"""
 NOWHERE: Final = -2.0
 """and that there is none. Counted were -3.5 and -4; manuals write quantities in more ways than Wikipedia."""
 
@@ -78,7 +79,7 @@ _PRESSURE = (
 )
 _SPEED = (
     r"mph|kph|kmh|km/h|rpm|[km]?m/s|knots?|kn|fps|[kmg]?bps|baud|[a-z]{1,20}\s(?:per|an|a)\s(?:hour|minute|second)"
-    r"|[a-z]{1,20}/(?:h|min|s|sec)"
+    r"|[a-z]{1,20}/(?:h(?:our|r)?|min(?:ute)?|s(?:ec(?:ond)?)?)"
 )
 _TORQUE = (
     r"(?:[kdcm]?n|newton|kgf|kg|kp)[\s·•∙⋅.*-]{0,3}[cm]?m(?:et(?:er|re)s?)?"
@@ -163,13 +164,15 @@ What stands before it may be the thing that it is asked of: "pen flare how many 
 class Quantity:
     """What a question asks for, stated as the pattern `units` has it, "" for any figure.
 
-    A figure without them is worth `bare`, no figure `none`. The pattern is compiled when it is first asked
-    for: all of them together would take 40 ms whenever the worker starts.
+    A figure without them is worth `bare`, no figure `none`, and figures that all have other units `other`,
+    in a table's row too; where that is None, such are as good as bare ones. The pattern is compiled when it
+    is first asked for: all of them together would take 40 ms whenever the worker starts.
     """
 
     units: str = ""
     bare: float = 0.0
     none: float = UNSTATED
+    other: float | None = None
 
     def stated(self, sentence: str) -> float:
         """Return the log-odds that a sentence states it; an item's or clause's number is no figure of it."""
@@ -178,9 +181,11 @@ class Quantity:
         told = _CLAUSE.sub("", told)
         if self.units and re.search(self.units, told, re.IGNORECASE):
             return IN_UNITS
-        if _SOME_FIGURE.search(told):
-            return 0.0 if CELL in told else self.bare
-        return self.none
+        if not _SOME_FIGURE.search(told):
+            return self.none
+        if self.other is not None and not _SOME_FIGURE.search(re.sub(_IN_A_UNIT, "", told)):
+            return self.other
+        return 0.0 if CELL in told else self.bare
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +225,23 @@ def _in(units: str, bare: float = 0.0, none: float = UNSTATED) -> Quantity:
         _SHARE: rf"|{_PARTS}",
     }.get(units, "")
     stated = rf"{_FIGURE}[^.;:!?\n]{{0,24}}?{unit}|\b(?:an?|half\san?|every|several|few)\s{unit}{beside}"
-    return Quantity(stated, bare, none)
+    return Quantity(stated, bare, none, min(bare, OTHERWISE))
 
 
 _CLAUSE = re.compile(r"^\s*\d{1,3}(?:\.\d{1,3}){2,}\.?\s|^\s*\d{1,3}\.\d{1,3}\.\s+(?=[A-Z])")
 _SOME_FIGURE = re.compile(_FIGURE, re.IGNORECASE)
+_KNOWN = "|".join(
+    (
+        *(_TORQUE, _SPEED, _PRESSURE, _TIME, _LENGTH, _MASS, _MONEY, _HEAT, _SHARE),
+        *(_VOLUME, _TENSION, _POWER, _CURRENT, _CYCLE, _STORED),
+    )
+)
+_WITH_ITS_DIGITS = rf"{_FIGURE}\d{{0,12}}(?:[.,/]\d{{1,6}}){{0,4}}"
+_IN_A_UNIT: Final = (
+    rf"(?i)[$€£¥]\s?{_WITH_ITS_DIGITS}"
+    rf"|{_WITH_ITS_DIGITS}(?:\s?(?:[-–~±]|to|and|or)\s?{_WITH_ITS_DIGITS}){{0,2}}[\s-]?(?:{_KNOWN})(?![A-Za-z])"
+)
+"""Figures whose unit is known, ranges of them too: what is left of a sentence without them is bare."""
 _BARE: Final = {_TIME: UNITLESS}
 """Of a time the unit is left out now and then: "from 1990 to 1998"."""
 _IN_ITS_UNIT: Final = tuple(
@@ -265,7 +282,9 @@ FORMS: Final = (
             (r"much\s+time", _in(_TIME)),
             ("often|frequently|regularly", Quantity(_OFTEN, none=UNITLESS)),
             ("many|much", Quantity()),
-            ("far|high|tall|deep|wide|thick|broad", _in(_LENGTH)),
+            # "How high is the pressure, how far back does it go?": these are asked of other kinds too.
+            ("far|high", replace(_in(_LENGTH), other=None)),
+            ("tall|deep|wide|thick|broad", _in(_LENGTH)),
             ("heavy", _in(_MASS)),
             ("hot|cold|warm", _in(_HEAT)),
             ("old", _in(_TIME)),
@@ -281,7 +300,7 @@ NAMED: Final = (
     ("price|cost|fee", _in(_MONEY, UNITLESS)),
     ("weight|mass", _in(_MASS)),
     ("temp(?:erature)?", _in(_HEAT, UNITLESS)),
-    ("length", _in(f"{_LENGTH}|{_WRITTEN}")),
+    ("length", _in(f"{_TIME}|{_LENGTH}|{_WRITTEN}")),
     ("percentage|percent", _in(_SHARE, OTHERWISE, NOWHERE)),
     ("voltage", _in(_TENSION, UNITLESS)),
     ("torque", _in(_TORQUE, UNITLESS)),

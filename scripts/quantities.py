@@ -3,7 +3,8 @@
     python -m scripts.quantities --data ../shared/data
 
 For each form of appliance/quantity.py: of the sentences with the answer and of the others of the same text,
-the shares that state it in its units, as a bare figure, or not at all, with the logarithm of their ratio.
+the shares that state it in its units, as a bare figure, that have figures of other units alone, or none, with
+the logarithm of their ratio.
 Nothing of `dev` is read. scripts/LOG.md keeps what it printed.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter, defaultdict
+from dataclasses import replace
 from math import log
 from pathlib import Path
 from typing import Final
@@ -31,11 +33,14 @@ from scripts.reader_sources import SOURCES
 
 _SOURCES: Final = ("squad", "natural", "ares", "covid", "fairytale")
 """Those with the answer's place; what PolicyQA marks is often no answer."""
+_OTHER: Final = -9.0
+"""Put for what other units are worth, which is counted apart."""
 _SHOWN: Final = {
     IN_UNITS: "in units",
     0.0: "figure",
     UNITLESS: "no units",
     OTHERWISE: "no units",
+    _OTHER: "others",
     UNSTATED: "none",
     NOWHERE: "none",
 }
@@ -68,6 +73,7 @@ def counted(data: Path) -> tuple[dict[str, Tally], dict[str, Tally]]:
             if each.answerable != 1 or not each.span or quantity is None:
                 continue
             name = _form(quantity)
+            quantity = replace(quantity, other=quantity.other and _OTHER)
             for start, end in split(each.text):
                 holds = start < each.span[1] and end > each.span[0]
                 (told if holds else others)[name][quantity.stated(each.text[start:end])] += 1
