@@ -219,7 +219,9 @@ def reading(judged: Judged, worded: Sequence[Wording], how: models.Calibration) 
     if not judged.quotable:
         return NOTHING
     words = DOUBTED if judged.quotable[0].margin / how.margin_temperature < DOUBT else WORDS
-    said = {each.span: words * each.overlap + _identified(each) + each.stated for each in worded}
+    said = {
+        each.span: words * each.overlap + _identified(each) + each.stated + each.ranged for each in worded
+    }
     best, *others = sorted(
         judged.quotable,
         key=lambda marked: -(marked.margin / how.margin_temperature + said.get(marked.sentence, 0.0)),
@@ -227,7 +229,7 @@ def reading(judged: Judged, worded: Sequence[Wording], how: models.Calibration) 
     sure = best.margin / how.margin_temperature >= DOUBT
     # What has an identifier of the question for its key is its answer, whatever the graph makes of it.
     least = _SURE if any(each.defines for each in worded) else 0.0
-    unstated = next((min(each.stated, 0.0) for each in worded if each.span == best.sentence), 0.0)
+    unstated = next((each.against for each in worded if each.span == best.sentence), 0.0)
     relevant = judged.relevance / how.relevance_temperature
     answerable = _chance(judged.answerable / how.answerable_temperature)
     margin = _chance(judged.quotable[0].margin / how.margin_temperature)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from appliance.instructions import to_assistant
 from appliance.models import Calibration, Refusal
 from appliance.quantity import Quantity
+from appliance.ranges import Figure, held
 from appliance.retrieve.refusal import SENTENCES, SENTENCES_REFUSAL
 from appliance.retrieve.words import Query
 from appliance.sentences import CELL, header_of, is_header, split
@@ -50,7 +51,7 @@ _ANNOUNCE = 200
 class Question:
     """A question as every stage needs it: words, vector, what to search for, and which quantity it asks for.
 
-    `analyse` cuts text into the terms of the index, as the query's were cut.
+    `analyse` cuts text into the terms of the index, as the query's were cut. `figures` are those it names.
     """
 
     text: str
@@ -58,6 +59,7 @@ class Question:
     query: Query
     analyse: Callable[[str], list[str]]
     quantity: Quantity | None = None
+    figures: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class Reading:
 
     `span` is the sentence to quote and `others` are more of them, the most telling first, in the passage's
     text. `mark` are the words of `span` that answer, None where the reader cannot point at words. `stated`
-    are the log-odds against an answer that comes of the quantity asked for: 0, or less where `span` lacks it.
+    are the log-odds against an answer that come of figures: 0, or less where `span` lacks the quantity asked
+    for, or is about a range that leaves out a figure of the question.
     `choices` are words of the passage that may answer, best first, the reader's alone. `span` is empty where
     nothing may be quoted, or nothing was read.
     """
@@ -119,7 +122,8 @@ class Wording:
 
     `overlap` is the share of their weight in it and `named` that of their identifiers, both in [0, 1];
     `defines` is true of a table's row that one of them opens: there it is said what it is. `stated` are the
-    log-odds that it states the quantity asked for, 0 where none is.
+    log-odds that it states the quantity asked for, 0 where none is, and `ranged` those that it is about the
+    figures which the question names, 0 where the passage has no ranges of their kind.
     """
 
     span: Span
@@ -127,6 +131,12 @@ class Wording:
     named: float
     defines: bool
     stated: float = 0.0
+    ranged: float = 0.0
+
+    @property
+    def against(self) -> float:
+        """Return what both say against it, in log-odds: a fitting unit does not make up for another range."""
+        return min(self.stated, 0.0) + min(self.ranged, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +193,15 @@ class SentenceReader:
 
 def wordings(question: Question, passage: Passage) -> list[Wording]:
     """Return the sentences of a passage that may be quoted, with what the question's words say for them."""
+    spans = sentences(passage.text, lead=passage.lead)
+    told = [(passage.text[start:end], _header(passage, start, end)) for start, end in spans]
     found = []
-    for start, end in sentences(passage.text, lead=passage.lead):
+    for (start, end), (text, _), ranged in zip(spans, told, held(question.figures, told), strict=True):
         terms = question.analyse(_in_context(passage, start, end))
         overlap, named = question.query.covered(terms), _share_named(question.query, terms)
-        stated = question.quantity.stated(passage.text[start:end]) if question.quantity else 0.0
-        found.append(Wording((start, end), overlap, named, _defines(question, passage, start, end), stated))
+        stated = question.quantity.stated(text) if question.quantity else 0.0
+        defines = _defines(question, passage, start, end)
+        found.append(Wording((start, end), overlap, named, defines, stated, ranged))
     return found
 
 
@@ -213,7 +226,7 @@ def _reading(found: Sequence[_Candidate]) -> Reading:
     """Return the reading of a passage of which some sentences were judged, best first."""
     relevance = _bounded(found[0].score)
     span, *others = (each.wording.span for each in found)
-    stated = min(max(each.wording.stated for each in found), 0.0)  # they are not ranked by it
+    stated = max(each.wording.against for each in found)  # they are not ranked by it
     return Reading(relevance, span, relevance, others=tuple(others), stated=stated)
 
 
@@ -225,10 +238,16 @@ def _bounded(score: float) -> float:
 
 def _in_context(passage: Passage, start: int, end: int) -> str:
     """Return a sentence, or a table's row under its header: "12 | 12.8" says nothing without it."""
-    header = header_of(passage.text, start, lead=passage.lead)
-    text = passage.text[start:end]
-    lead = passage.text[slice(*header)] if header else passage.lead if CELL in text else ""
+    lead, text = _header(passage, start, end), passage.text[start:end]
     return f"{lead}\n{text}" if lead else text
+
+
+def _header(passage: Passage, start: int, end: int) -> str:
+    """Return the header of the table that a row stands in, "" of a sentence."""
+    header = header_of(passage.text, start, lead=passage.lead)
+    if header:
+        return passage.text[slice(*header)]
+    return passage.lead if CELL in passage.text[start:end] else ""
 
 
 def _share_named(query: Query, terms: Sequence[str]) -> float:

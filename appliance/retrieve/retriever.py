@@ -14,6 +14,7 @@ from appliance.brevity import asks_for_a_way, asks_for_several
 from appliance.errors import EncoderChanged
 from appliance.instructions import to_assistant
 from appliance.quantity import asked_for
+from appliance.ranges import figures
 from appliance.retrieve import fusion, refusal, sections, spelling, vectors, words
 from appliance.retrieve.names import OPENS, Name, holders
 from appliance.retrieve.reader import NOTHING, Question, Reader, Reading, SentenceReader
@@ -145,7 +146,7 @@ class Retriever:
         vector = self._encoder.encode([question])[0]
         embedded = time.perf_counter()
         query, quantity = words.query(question, self._store), asked_for(question)
-        asked = Question(question, vector, query, self._store.analyse, quantity)
+        asked = Question(question, vector, query, self._store.analyse, quantity, figures(question))
         rankings = self._search(asked)
         passages = self._passages(asked, rankings, most)
         seen = self._signals(asked, rankings, passages)

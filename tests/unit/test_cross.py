@@ -12,6 +12,7 @@ from appliance.errors import ModelMismatch
 from appliance.inference import Placed
 from appliance.instructions import to_assistant
 from appliance.quantity import IN_UNITS, UNSTATED, Quantity
+from appliance.ranges import EXCLUDED, figures
 from appliance.retrieve import refusal
 from appliance.retrieve.cross import (
     CrossReader,
@@ -229,6 +230,23 @@ def test_what_states_no_quantity_is_less_relevant_and_what_states_it_no_more():
     assert none.relevance == pytest.approx(1 / (1 + np.exp(-1 - UNSTATED)))
     assert none.answers == bare.answers  # it counts once, in the refusal
     assert (none.stated, bare.stated, inside.stated) == (UNSTATED, 0.0, 0.0)
+
+
+def test_the_row_whose_range_holds_the_figure_is_quoted_and_one_that_leaves_it_out_is_less_relevant():
+    rows = ["Size | Torque", "100-200cc | 12 Nm", "200-400cc | 15 Nm"]
+    passage = fake_passage(text="\n".join(rows), heading="")
+    asked = Question(
+        "Torque?", np.zeros(4, np.float32), Query((), {}, ()), str.split, Quantity(r"\d Nm"), figures("150cc")
+    )
+    graph = Pointing(" ".join(rows).split().index("200-400cc"))
+    found = {
+        size: CrossReader(graph, Words(), CARD).read(replace(asked, figures=figures(size)), [passage])[0]
+        for size in ("150cc", "250cc", "90cc")
+    }
+    quoted = {size: passage.text[slice(*each.span)] for size, each in found.items()}
+    assert quoted == {"150cc": rows[1], "250cc": rows[2], "90cc": rows[2]}
+    assert {size: each.stated for size, each in found.items()} == {"150cc": 0, "250cc": 0, "90cc": EXCLUDED}
+    assert found["90cc"].relevance == pytest.approx(1 / (1 + np.exp(-1 - EXCLUDED)))
 
 
 def test_a_row_that_the_questions_identifier_opens_is_its_answer_whatever_the_graph_says():

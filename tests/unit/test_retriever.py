@@ -12,6 +12,7 @@ import pytest
 from appliance import models, ways
 from appliance.ingest.chunk import chunks
 from appliance.quantity import Quantity
+from appliance.ranges import figures
 from appliance.render import labelled
 from appliance.retrieve import refusal, retriever, words
 from appliance.retrieve.cross import CrossReader
@@ -107,6 +108,11 @@ def test_an_empty_store_refuses():
 @pytest.mark.parametrize("question", ["", " ", '"', "NEAR(a b)", "a AND", "\x00", "*"])
 def test_odd_questions_are_answered_or_refused_but_never_fail(manual, question):
     assert Retriever(*manual).retrieve(question).near <= 1
+
+
+def test_the_figures_of_a_question_go_with_it():
+    asked = Retriever(FakeStore(), FakeEncoder()).search("torque for 250cc", most=1).question
+    assert asked.figures == figures("torque for 250cc") != ()
 
 
 def test_an_identifier_that_is_nowhere_speaks_for_refusal(manual):
