@@ -113,6 +113,7 @@ _ARTICLES = frozenset({"a", "an", "the"})
 _OR = re.compile(r"\b(?:or|and)\b|[/,]", re.IGNORECASE)
 _EXAMPLE = re.compile(r"\b(?:[eE]\.\s?g\b|[fF]or (?:example|instance)\b)\.?(?:(?![.!?]\s+[A-Z])[^);\n])*\Z")
 _OF_A_RANGE = re.compile(
+    r"(?!\s*\n[ \t]*[-–]\s)"  # the next item's bullet
     r"\s*(?:(?:to|and|-|–|±|…|\.\.+)\s*\S*\d|at (?:least|most)\b|and (?:above|below|over|more|less)\b"
     r"|(?:\(|is the )?(?:max(?:imum|\.)?|minimum|limit)(?!\w))"
     r"|[^.;!?\n]{0,40}\b(?:or|whichever|unless|except)\b",

@@ -14,15 +14,22 @@ _NUMBER = re.compile(r"\(?(\d{1,3})[.)]")
 
 @dataclass(slots=True)
 class _List:
-    """What announces it, if anything does, its items, and the number of the last, 0 for none."""
+    """What announces it, if anything does, its items, their first number and their last, 0 for none."""
 
     announced: int | None
+    first: int
     items: list[Span] = field(default_factory=list)
     number: int = 0
 
     @property
     def start(self) -> int:
         return self.items[0][0] if self.announced is None else self.announced
+
+    def ends(self, number: int) -> bool:
+        """Tell whether an item of that number, 0 for a bullet, begins another list."""
+        if not number:
+            return self.first > 1
+        return number <= self.number or (number > 1 and not self.number)
 
     def has(self, at: int) -> bool:
         return len(self.items) > 1 and self.start <= at < self.items[-1][1]
@@ -57,7 +64,8 @@ def whole_list(text: str, sentence: Span, most: int) -> Span:
 def _lists(text: str) -> list[_List]:
     """Return the lists of a text: one ends where a line that is no item begins a sentence, or the count anew.
 
-    What begins to count above 1 is the rest of a list, or a heading with its number: no whole list.
+    What begins to count above 1 is the rest of a list, or a heading with its number: no whole list. A list of
+    bullets beneath such a heading is one by itself, and the next such heading ends it.
     """
     found: list[_List] = []
     current: _List | None = None
@@ -67,13 +75,13 @@ def _lists(text: str) -> list[_List]:
         if begins and ITEM.match(text, sentence[0]):
             counted = _NUMBER.match(text, sentence[0])
             number = int(counted[1]) if counted else 0
-            if current is None or 0 < number <= current.number:
+            if current is None or current.ends(number):
                 announced = before is not None and text[before[1] - 1] == ":"
-                current = _List(before[0] if announced and before else None)
+                current = _List(before[0] if announced and before else None, number)
                 if number <= 1:
                     found.append(current)
             current.items.append(sentence)
-            current.number = number
+            current.number = number or current.number
         elif begins:
             current = None
         elif current is not None:

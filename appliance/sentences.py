@@ -17,8 +17,8 @@ _OPENS = re.compile(
     r"(?:The|This|That|These|Those|There|It|He|She|They|We|You|If|When|In|For|At|As|But|And)\b"
 )
 """What opens a sentence and no name: behind initials it tells that theirs has ended."""
-ITEM = re.compile(r"(?:[-*•–]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
-"""What begins a list's item: a bullet, a number, a letter."""
+ITEM = re.compile(r"(?:[-*•·–]|\[[ xX]\]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
+"""What begins a list's item: a bullet, a box to tick, a number, a letter."""
 NUMBERS = (
     r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
     r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"

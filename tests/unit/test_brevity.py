@@ -151,6 +151,7 @@ def test_half_of_what_is_said_is_known(text, words):
         ("It lies below Tank 7.", "Tank 7"),
         ("Wait 15 minutes.", "15"),
         ("Wait 15 min.", "15"),
+        ("- Tighten to 85 Nm\n\n- 12 bolts hold it.", "85 Nm"),
     ],
 )
 def test_the_whole_of_what_is_said_is_no_half(text, words):

@@ -43,6 +43,18 @@ def test_a_new_count_begins_a_new_list_and_the_rest_of_one_is_none():
     assert listed("3. Close the cock.\n4. Leave it.", "4. Leave") == "4. Leave it."
 
 
+def test_bullets_beneath_a_numbered_heading_are_a_list_by_themselves():
+    text = "2. Signs\n\n- It hums.\n\n- [ ] It leaks.\n\n3. Storage\n\n- Dry it.\n\n[x] Grease it."
+    assert listed(text, "It leaks") == "- It hums.\n\n- [ ] It leaks."
+    assert listed(text, "Grease it") == "- Dry it.\n\n[x] Grease it."
+    assert listed(text, "3. Storage") == "3. Storage"
+
+
+def test_bullets_beneath_a_step_go_with_the_steps():
+    text = "1. Warm it.\n- Five minutes.\n2. Drain it.\n- All of it.\n1. Fill it.\n2. Run it."
+    assert listed(text, "2. Drain") == text[: text.index("\n1. Fill")]
+
+
 def test_an_item_that_is_too_long_by_itself_is_not_quoted_whole():
     text = f"1. Open it. {'It is heavy. ' * 9}\n2. Close it."
     assert listed(text, "1. Open", 60) == "1. Open it."

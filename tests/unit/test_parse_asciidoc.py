@@ -85,8 +85,8 @@ def test_asciidoc(name: str) -> None:
         ("heading", "Alarms"),
         ("paragraph", "What they mean"),
         ("table", "Code | Meaning\nE01 | Motor\nE02 | Low \\| no pressure"),
-        ("item", "one"),
-        ("item", "two"),
+        ("item", "- one"),
+        ("item", "- two"),
         ("item", "ACK: silences the horn"),
         ("code", "  verbatim"),
     ]

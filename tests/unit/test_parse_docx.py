@@ -48,7 +48,7 @@ def test_what_python_docx_writes_is_read() -> None:
         ("paragraph", 0, "Check the seals. Twice."),
         ("item", 0, "1. first"),
         ("item", 0, "2. second"),
-        ("item", 0, "loose"),
+        ("item", 0, "- loose"),
         ("heading", 2, "Intervals"),
         ("table", 0, "part | days\nseal | 30\nfilter | 90"),
     ]

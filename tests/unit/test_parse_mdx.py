@@ -40,7 +40,7 @@ def test_tabs_are_read_one_after_the_other_under_the_names_on_them() -> None:
         ("paragraph", "Run it:"),
         ("code", "docker <NAME>"),
         ("paragraph", "macOS"),
-        ("item", "Ask <Anna>."),
+        ("item", "- Ask <Anna>."),
     ]
 
 

@@ -47,7 +47,7 @@ def test_a_font_that_is_drawn_is_as_high_as_its_type() -> None:
     found = read(forge.pdf([[*page, (72, 640, 12, "- x"), (72, 600, 20, "Heads")]], drawn=True))
     assert [(block.kind, block.text) for block in found.blocks] == [
         ("paragraph", " ".join(lines)),
-        ("item", "x"),
+        ("item", "- x"),
         ("heading", "Heads"),
     ]
     assert not found.flags
@@ -178,7 +178,7 @@ def test_aligned_columns_are_a_table() -> None:
 
 def test_bulleted_lines_are_items() -> None:
     parsed = read(forge.pdf([["Steps:", "\u2022 Close the valve.", "\u2022 Open the drain."]]))
-    assert texts(parsed, "item") == ["Close the valve.", "Open the drain."]
+    assert texts(parsed, "item") == ["- Close the valve.", "- Open the drain."]
 
 
 def test_type_too_small_to_read_is_left_out_and_flagged() -> None:

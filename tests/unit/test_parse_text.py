@@ -78,12 +78,44 @@ def test_lines_that_count_pages_end_them() -> None:
     assert read("a.txt", "--- PAGE 3 ---\nWords.\n--- PAGE 9 ---\nMore.\n").pages is None
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.md", "- oil\n-\n- [x] rags\n"),
+        ("a.rst", "- oil\n-\n- [x] rags\n"),
+        ("a.adoc", "= Kit\n\n* oil\n* [x] rags\n"),
+        ("a.html", "<ul><li><p>oil</p><li><li>- [x] rags</ul>"),
+        ("a.txt", "Kit\n\n- oil\n- [x] rags\n"),
+    ],
+)
+def test_an_item_without_a_number_begins_with_a_bullet_in_every_format(name: str, text: str) -> None:
+    items = [words for kind, words in shape(read(name, text)) if kind == "item"]
+    assert items == ["- oil", "- [x] rags"]
+
+
+def test_html_lists_are_numbered_as_they_are_shown() -> None:
+    text = (
+        "<ol start=2><li>two<ul><li>in it</ul><li value=7><p>seven</p><p>more</p><li>(c) own</ol>"
+        "<ol type=a><li>lettered</ol><ol><li>1.0.2 A clause.</ol><dl><dt>E04<dd>Hot.</dl>"
+    )
+    assert [words for _, words in shape(read("a.html", text))] == [
+        "2. two",
+        "- in it",
+        "7. seven",
+        "more",
+        "(c) own",
+        "- lettered",
+        "1.0.2 A clause.",
+        "E04: Hot.",
+    ]
+
+
 def test_a_text_file_that_is_markdown_is_read_as_such() -> None:
     text = "# Manual\n\n## Lights\n\n**Brake light**\n\n- Stop.\n"
     assert shape(read("manual.txt", text))[1:] == [
         ("heading", "Lights"),
         ("heading", "Brake light"),
-        ("item", "Stop."),
+        ("item", "- Stop."),
     ]
     assert shape(read("run.txt", "# set this\nuser = me\n# and that\n"))[0][0] != "heading"
 
@@ -135,7 +167,7 @@ def test_markdown() -> None:
         ("paragraph", "Text here with code on two lines."),
         ("item", "3. third"),
         ("item", "4. fourth"),
-        ("item", "inner"),
+        ("item", "- inner"),
         ("code", "x = 1"),
         ("table", "a | b\n1 | 2"),
         ("paragraph", "quoted\ntwice"),
@@ -204,8 +236,8 @@ def test_html() -> None:
     assert shape(parsed) == [
         ("heading", "Head ing"),
         ("paragraph", "One two & three"),
-        ("item", "a"),
-        ("item", "b c"),
+        ("item", "- a"),
+        ("item", "- b c"),
         ("code", "x\n  y"),
         ("table", "k | v\n1 | 2"),
         ("paragraph", "loose text"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from appliance.ingest.parse import plain
-from appliance.ingest.parse.blocks import Blocks
+from appliance.ingest.parse.blocks import BULLET, Blocks
 from appliance.ingest.parse.outline import is_underlined
 
 _TITLE = re.compile(r"(={1,6}|#{1,6})[ \t]+(\S.*)")
@@ -117,7 +117,7 @@ class _Walk:
 
     def _marker(self, item: re.Match[str]) -> str:
         if not item[2]:
-            return f"{item[3]} " if item[3] else ""
+            return f"{item[3]} " if item[3] else BULLET
         depth = len(item[2])
         self._counts = [*self._counts, *[0] * depth][:depth]
         self._counts[-1] += 1

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from appliance.errors import NoText
 from appliance.types import Block, BlockKind, Parsed
 
+BULLET = "- "
+"""What an unnumbered item begins with in every document: that it is one is told by the text alone."""
 _SPACES = re.compile(r"\s+")
 _RUNS = re.compile(r"[ \t]*\t[ \t]*|  +")
 _LONGEST = 1_000_000
@@ -64,6 +66,15 @@ class Blocks:
         if self._room <= 0:
             self.lose(f"text beyond the first {self.bounds.characters:,} characters")
             raise Full
+
+    def item(self, mark: str, text: str, *, page: int | None = None) -> None:
+        """Append a list's item behind its mark, a number or BULLET; one without text is dropped.
+
+        Raises:
+            Full: the document holds more characters or blocks than it may.
+        """
+        if text.strip():
+            self.add("item", mark + text, page=page)
 
     def table(self, rows: Iterable[Sequence[str]], *, page: int | None = None, header_rows: int = 0) -> None:
         """Append a table; a long one is cut into several, each with the header."""

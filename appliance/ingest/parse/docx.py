@@ -21,7 +21,7 @@ from defusedxml.common import DefusedXmlException
 
 from appliance.errors import LimitExceeded, NeedsPassword, ParseError
 from appliance.ingest.parse import docx_hidden
-from appliance.ingest.parse.blocks import Blocks, Bounds, one_line
+from appliance.ingest.parse.blocks import BULLET, Blocks, Bounds, one_line
 from appliance.ingest.parse.docx_styles import Numbering, Styles, attribute, child, local, whole
 
 _MAIN = "word/document.xml"
@@ -175,8 +175,10 @@ class _Document:
         elif kind == "title":
             self._out.title = self._out.title or one_line(text)
             self._out.add("heading", one_line(text), page=page, level=1)
+        elif number:
+            self._out.item(f"{label} " if label else BULLET, text, page=page)
         else:
-            self._out.add("item" if number else "paragraph", f"{label} {text}".strip(), page=page)
+            self._out.add("paragraph", text, page=page)
         self._boxes(element)
         self._cited(element)
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from appliance.ingest.parse import html_hidden, plain
-from appliance.ingest.parse.blocks import Blocks, one_line
+from appliance.ingest.parse.blocks import BULLET, Blocks, one_line
+from appliance.sentences import ITEM
 from appliance.types import BlockKind
 
 _SILENT = frozenset(
@@ -28,6 +29,9 @@ _MAY_HIDE = re.compile(r"<style|\bstyle\s*=|\bhidden\b|\b(?:bg)?color\s*=", re.I
 _PERMALINKS = frozenset("#\xb6\xa7\N{LINK SYMBOL}")
 _WRAPPED = 3
 """Elements that may stand around such a mark: more would cost the square of how deep they are."""
+_NUMBER = re.compile(r"[0-9]{1,6}")
+_COUNTED = re.compile(rf"{ITEM.pattern}|\d+(?:\.\w+){{2,}}\.?\s|\d+\.\d+\.?\s+[A-Z]")
+"""An item that has its mark in its text, as clauses have their numbers: the list gives it no other."""
 _MOST_RULES = 2_000
 _MOST_MERGED = 60
 _CHARSET = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?([\w-]+)""", re.I)
@@ -145,6 +149,9 @@ class _Walk:
         self._kind: BlockKind = "paragraph"
         self._level = 0
         self._term = 0
+        self._lists: list[int | None] = []
+        """The number that an item of each open list is to have, None where it has none."""
+        self._mark = ""
 
     def run(self, top: LexborNode) -> None:
         # Each entry is a node to enter, or the tag of one that ends.
@@ -158,7 +165,7 @@ class _Walk:
             if tag == "-text":
                 self._text.append(item.text_content or "")
             elif not self._whole(item, tag):
-                self._enter(tag)
+                self._enter(item, tag)
                 stack.append(tag)
                 stack.extend(reversed(list(_children(item))))
         self._flush()
@@ -180,7 +187,7 @@ class _Walk:
             return True
         return False
 
-    def _enter(self, tag: str) -> None:
+    def _enter(self, node: LexborNode, tag: str) -> None:
         if tag in ("dd", "dt", "p", "div") and self._names():
             return
         if tag in _HEADINGS:
@@ -188,13 +195,25 @@ class _Walk:
             self._kind, self._level = "heading", _HEADINGS[tag]
         elif tag in ("li", "dd", "dt"):
             self._flush()
-            self._kind = "item"
+            self._kind, self._mark = "item", self._next_mark(node) if tag == "li" else ""
         elif tag in _BREAKING or tag in ("table", "tr"):
             kind = self._kind if tag in ("p", "div") and not "".join(self._text).strip() else "paragraph"
             self._flush()
             self._kind = kind
+            if tag in ("ol", "ul"):
+                self._lists.append(_first_number(node) if tag == "ol" else None)
         elif tag in ("td", "th"):
             self._text.append(" ")
+
+    def _next_mark(self, item: LexborNode) -> str:
+        """Return what the item begins with: its number, where the list counts in figures."""
+        number = self._lists[-1] if self._lists else None
+        if number is None:
+            return BULLET
+        own = item.attributes.get("value") or ""
+        number = int(own) if _NUMBER.fullmatch(own) else number
+        self._lists[-1] = number + 1
+        return f"{number}. "
 
     def _leave(self, tag: str) -> None:
         if tag == "dt" and "".join(self._text).strip():
@@ -202,6 +221,8 @@ class _Walk:
             self._term = len(self._text)
         elif tag in _HEADINGS or tag in _BREAKING or tag in ("table", "tr"):
             self._flush()
+            if tag in ("ol", "ul"):
+                self._lists.pop()
 
     def _flush(self) -> None:
         lines = (
@@ -209,7 +230,12 @@ class _Walk:
             if self._text
             else ()
         )
-        self._out.add(self._kind, " ".join(line for line in lines if line), level=self._level)
+        text = " ".join(line for line in lines if line)
+        if self._kind == "item":
+            self._out.item("" if _COUNTED.match(text) else self._mark, text)
+        else:
+            self._out.add(self._kind, text, level=self._level)
+        self._mark = "" if text else self._mark
         self._text, self._kind, self._level, self._term = [], "paragraph", 0, 0
 
     def _names(self) -> bool:
@@ -235,6 +261,15 @@ class _Walk:
                 self._out.add("paragraph", text)
         else:
             self._out.table(rows, header_rows=headers if headers < len(rows) else 0)
+
+
+def _first_number(ordered: LexborNode) -> int | None:
+    """Return the number that an ordered list begins with; None where it counts in letters, or backwards."""
+    said = ordered.attributes
+    if (said.get("type") or "1") != "1" or "reversed" in said or "list-style" in (said.get("style") or ""):
+        return None
+    start = said.get("start") or ""
+    return int(start) if _NUMBER.fullmatch(start) else 1
 
 
 def _is_permalink(node: LexborNode, tag: str) -> bool:

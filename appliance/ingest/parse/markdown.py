@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from appliance.ingest.parse import html, html_hidden, plain
-from appliance.ingest.parse.blocks import Blocks
+from appliance.ingest.parse.blocks import BULLET, Blocks
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _TITLE = re.compile(r"""^title:\s*["']?(.*?)["']?\s*$""", re.M | re.I)
@@ -77,7 +77,7 @@ class _Walk:
     def _next_marker(self) -> str:
         number = self._lists[-1]
         if number is None:
-            return ""
+            return BULLET
         self._lists[-1] = number + 1
         return f"{number}. "
 
@@ -88,7 +88,7 @@ class _Walk:
         elif opened.type == "heading_open":
             self._out.add("heading", text.replace("\n", " "), level=int(opened.tag[1:]))
         elif self._lists:
-            self._out.add("item", self._marker + text)
+            self._out.item(self._marker, text)
             self._marker = ""
         elif _is_bold_line(token, text):
             self._out.add("heading", text, level=_BOLD_LEVEL)

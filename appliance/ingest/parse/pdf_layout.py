@@ -16,7 +16,7 @@ from statistics import median
 from typing import NamedTuple
 
 from appliance.ingest.parse import pdf_ruled, pdf_tables
-from appliance.ingest.parse.blocks import Blocks, one_line
+from appliance.ingest.parse.blocks import BULLET, Blocks, one_line
 from appliance.ingest.parse.pdf_page import Line, Outline, Page
 from appliance.ingest.parse.pdf_ruled import Ruled
 from appliance.ingest.parse.pdf_tables import Table
@@ -404,7 +404,7 @@ def _emit(group: list[Line], page: Page, *, style: _Style, words: set[str], out:
     if (level := style.level(group, page.number)) and not _is_long_item(text):
         out.add("heading", text, page=page.number, level=level)
     elif _ITEM.match(text):
-        out.add("item", _BULLET.sub("", text), page=page.number)
+        out.add("item", _BULLET.sub(BULLET, text), page=page.number)
     else:
         out.add("paragraph", text, page=page.number)
 

@@ -16,7 +16,7 @@ from docutils.parsers.rst import Directive, directives, roles
 from docutils.parsers.rst.directives.tables import CSVTable
 
 from appliance.ingest.parse import html, plain
-from appliance.ingest.parse.blocks import Blocks, one_line
+from appliance.ingest.parse.blocks import BULLET, Blocks, one_line
 
 _SETTINGS = {
     "file_insertion_enabled": False,
@@ -191,12 +191,15 @@ class _Walk:
             self.blocks(node, depth=depth, marker=marker, in_list=in_list)
 
     def _add_text(self, text: str, *, marker: str, in_list: bool) -> None:
-        self._out.add("item" if in_list else "paragraph", marker + text)
+        if in_list:
+            self._out.item(marker, text)
+        else:
+            self._out.add("paragraph", marker + text)
 
     def _list(self, node: n.Element, depth: int) -> None:
         number = int(node.get("start", 1))
         for item in node.children:
-            marker = f"{number}. " if isinstance(node, n.enumerated_list) else ""
+            marker = f"{number}. " if isinstance(node, n.enumerated_list) else BULLET
             if isinstance(item, n.Element):
                 self.blocks(item, depth=depth, marker=marker, in_list=True)
             number += 1
