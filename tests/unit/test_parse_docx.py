@@ -233,3 +233,28 @@ def test_numbering_may_come_from_a_style_and_be_overridden() -> None:
         ("item", 0, "Chapter 5 - Take it out"),
         ("item", 0, "5.0. with care"),
     ]
+
+
+def test_a_bold_line_is_a_heading_but_not_where_others_are_beside_it() -> None:
+    def line(text: str, mark: str = "<w:rPr><w:b/></w:rPr>", *, style: str = "") -> str:
+        return forge.paragraph(text, extra=mark, style=style)
+
+    plain = "<w:rPr><w:b w:val='0'/></w:rPr>"
+    styles = (
+        f'<w:styles xmlns:w="{forge.WORD}">'
+        + "".join(
+            f'<w:style w:styleId="{name}"><w:name w:val="{called}"/><w:rPr><w:b/></w:rPr></w:style>'
+            for name, called in (("B", "Bold"), ("T", "toc 1"))
+        )
+        + "</w:styles>"
+    )
+    half = line("Half of it").removesuffix("</w:p>") + "<w:r><w:t> is</w:t></w:r></w:p>"
+    box = f"<w:p><w:r><w:pict><w:txbxContent>{line('Crucible')}</w:txbxContent></w:pict></w:r></w:p>"
+    cell = f"<w:tbl><w:tr>{2 * ('<w:tc>' + line('Cell') + '</w:tc>')}</w:tr></w:tbl>"
+    body = [line("Shut Down"), line("Close it.", ""), line("By its style", "", style="B"), half]
+    body += [line("Not so", plain, style="B"), line("Note:"), line("Start 5", "", style="T"), box, cell]
+    body += [line("One"), line("Two"), line("___"), line("x" * 81)]
+    parsed = read(forge.docx("".join(body), parts={"word/styles.xml": styles}))
+    assert [block.text for block in parsed.blocks if block.kind == "heading"] == ["Shut Down", "By its style"]
+    assert {block.level for block in parsed.blocks if block.kind == "heading"} == {9}
+    assert {block.kind for block in parsed.blocks} == {"heading", "paragraph", "table"}

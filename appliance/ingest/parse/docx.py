@@ -23,6 +23,7 @@ from appliance.errors import LimitExceeded, NeedsPassword, ParseError
 from appliance.ingest.parse import docx_hidden
 from appliance.ingest.parse.blocks import BULLET, Blocks, Bounds, one_line
 from appliance.ingest.parse.docx_styles import Numbering, Styles, attribute, child, local, whole
+from appliance.types import BlockKind
 
 _MAIN = "word/document.xml"
 _SMALL = 1_000_000
@@ -31,6 +32,7 @@ _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError
 _SKIPPED = frozenset(
     ("Fallback", "del", "moveFrom", "instrText", "delText", "pPr", "rPr", "sectPr", "tblPr", "tblGrid")
 )
+_LOWEST, _BOLD_MOST = 9, 80
 _BREAKS = {"tab": "\t", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
 
@@ -124,8 +126,9 @@ class _Document:
         self._paper = docx_hidden.WHITE if bare else None
         self._ground = self._paper
         self._setting = docx_hidden.Setting((), self._ground)
-        self._perhaps: list[int] = []
-        """The places of blocks that are headings in all but name."""
+        self._boxed = False
+        self._perhaps: dict[int, BlockKind] = {}
+        """The places of blocks that are headings in all but name, and what else they would be."""
 
     def read(self) -> None:
         """Fill the blocks."""
@@ -137,12 +140,12 @@ class _Document:
         self._out.pages = min(self._page, self._out.bounds.pages) if self._paged else None
 
     def _demote(self) -> None:
-        """Make items of headings in all but name that follow each other with nothing beneath: bold steps."""
+        """Take back the headings in all but name that follow each other with nothing beneath: bold steps."""
         blocks = self._out.blocks
         levels = {at: blocks[at].level for at in self._perhaps if at < len(blocks)}
         for at, level in levels.items():
             if level in (levels.get(at - 1), levels.get(at + 1)):
-                blocks[at] = replace(blocks[at], kind="item", level=0)
+                blocks[at] = replace(blocks[at], kind=self._perhaps[at], level=0)
 
     def _set_title(self) -> None:
         core = self._package.xml("docProps/core.xml")
@@ -169,7 +172,10 @@ class _Document:
         label, depth = self._numbering.label(number, written, style) if text and number else ("", 0)
         if kind == "text" and label and self._styles.names(style, text):
             kind, level = "heading", min(depth, 8) + 1
-            self._perhaps.append(len(self._out.blocks))
+            self._perhaps[len(self._out.blocks)] = "item"
+        elif kind == "text" and not number and self._is_bold_line(element, style, text):
+            kind, level = "heading", _LOWEST
+            self._perhaps[len(self._out.blocks)] = "paragraph"
         if kind == "heading":
             self._out.add("heading", one_line(f"{label} {text}"), page=page, level=level)
         elif kind == "title":
@@ -181,6 +187,16 @@ class _Document:
             self._out.add("paragraph", text, page=page)
         self._boxes(element)
         self._cited(element)
+
+    def _is_bold_line(self, paragraph: Element, style: str, text: str) -> bool:
+        """Tell whether all of a paragraph is bold and one short line: many write headings so."""
+        if self._boxed or not 2 <= len(text) <= _BOLD_MOST or text[-1] in ".,;:!?" or {"\n", "\t"} & {*text}:
+            return False
+        if not any(map(str.isalpha, text)) or self._styles.points(style):
+            return False
+        runs = (run for run in _found(paragraph, "r") if _says(run))
+        shown = (run for run in runs if not docx_hidden.fate(run, self._setting, self._styles))
+        return all(docx_hidden.is_bold(run, self._setting, self._styles) for run in shown)
 
     def _at(self, page: int) -> int | None:
         return min(page, self._out.bounds.pages) if self._paged else None
@@ -225,10 +241,11 @@ class _Document:
         return "\n"
 
     def _boxes(self, paragraph: Element) -> None:
-        ground, self._ground = self._ground, None
+        before = self._ground, self._boxed
+        self._ground, self._boxed = None, True
         for box in _found(paragraph, "txbxContent"):
             self._blocks(box)
-        self._ground = ground
+        self._ground, self._boxed = before
 
     def _cited(self, paragraph: Element) -> None:
         for kind in ("footnote", "endnote"):
@@ -312,6 +329,10 @@ def _found(parent: Element, wanted: str) -> Iterator[Element]:
             yield element
         elif name not in _SKIPPED:
             yield from _found(element, wanted)
+
+
+def _says(run: Element) -> bool:
+    return any(local(item) == "t" and (item.text or "").strip() for item in run)
 
 
 def _rows(parent: Element) -> Iterator[Element]:

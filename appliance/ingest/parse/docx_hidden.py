@@ -43,11 +43,7 @@ def setting(paragraph: Element, styles: Styles, ground: Colour | None) -> Settin
 
 def fate(run: Element, given: Setting, styles: Styles) -> str:
     """Return why Word would not show `run`, one of the flags above, "" where it would."""
-    own = child(run, "rPr")
-    if own is None and not given.marks and not styles.defaults:
-        return ""
-    chain = styles.chain(attribute(child(own, "rStyle"), "val"))
-    marks = [*([own] if own is not None else []), *_marks(chain), *given.marks, *styles.defaults]
+    marks = _looks(run, given, styles)
     vanish = _first(marks, "vanish")
     if vanish is not None and attribute(vanish, "val") not in _OFF:
         return HIDDEN
@@ -61,6 +57,19 @@ def fate(run: Element, given: Setting, styles: Styles) -> str:
     if lit and lit != "none":
         ground = WHITE if lit == "white" else None
     return BLENDED if ground is not None and _alike(_rgb(colour), ground) else ""
+
+
+def is_bold(run: Element, given: Setting, styles: Styles) -> bool:
+    """Tell whether `run` is set in bold, by itself or by its styles."""
+    bold = _first(_looks(run, given, styles), "b")
+    return bold is not None and attribute(bold, "val") not in _OFF
+
+
+def _looks(run: Element, given: Setting, styles: Styles) -> list[Element]:
+    """Return the marks of a run, those that count for more first."""
+    own = child(run, "rPr")
+    chain = styles.chain(attribute(child(own, "rStyle"), "val"))
+    return [*([own] if own is not None else []), *_marks(chain), *given.marks, *styles.defaults]
 
 
 def shaded(shades: Iterable[Element | None], ground: Colour | None) -> Colour | None:

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element
 Role = Literal["heading", "title", "text"]
 
 _HEADING = re.compile(r"heading\s*([1-9])$", re.I)
+_ABOUT = re.compile(r"toc\b|caption|table of|index", re.I)
 _DEPTH = 20
 """Styles deep that inheritance is followed: a chain may be a circle."""
 
@@ -85,6 +86,10 @@ class Styles:
         marks = (child(element, "rPr", "b") for element in self.chain(style))
         bold = next((mark for mark in marks if mark is not None), None)
         return bold is not None and attribute(bold, "val") not in ("0", "false", "off")
+
+    def points(self, style: str) -> bool:
+        """Tell whether a paragraph of `style` says of others where they stand, or what a figure shows."""
+        return any(_ABOUT.match(attribute(child(element, "name"), "val")) for element in self.chain(style))
 
     def chain(self, style: str) -> list[Element]:
         """Return a style and those it is based on, nearest first."""
