@@ -8,7 +8,7 @@ from collections.abc import Callable
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from appliance.ingest.parse import html, html_hidden, plain
+from appliance.ingest.parse import html, html_hidden, mkdocs, plain
 from appliance.ingest.parse.blocks import BULLET, Blocks
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
@@ -33,7 +33,7 @@ def read_text(text: str, out: Blocks, *, strip: Callable[[str], str] | None = No
         found = _TITLE.search(front[1])
         out.title = found[1] if found else ""
         text = text[front.end() :]
-    _Walk(out).run(_FENCED.parse(strip(text)) if strip else _PARSER.parse(text))
+    _Walk(out).run(_FENCED.parse(strip(text)) if strip else _PARSER.parse(mkdocs.to_markdown(text)))
 
 
 class _Walk:
