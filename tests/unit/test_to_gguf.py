@@ -270,7 +270,7 @@ def test_the_command(monkeypatch, capsys, tmp_path, converted):
         ("--kind", "generator", "--type", "int8"),
         ("--type", "f16"),
         ("--kind", "merged"),
-        ("--base", "x.gguf"),
+        ("--kind", "generator", "--base", "x.gguf"),
     ],
 )
 def test_a_call_that_makes_no_sense(monkeypatch, tmp_path, arguments):
