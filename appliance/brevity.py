@@ -30,15 +30,12 @@ _REQUEST = (
     rf"(?:{_MODAL}|do|does)\s+(?:you|anyone|anybody|it|we)\s+(?:please\s+)?(?:tell|say|know|give|show|find)\b"
 )
 _PLURAL = r"(?!\w*(?:ss|us|is)\b|(?:series|species|lens|gas|bias|canvas)\b)\w{3,}s"
-# "Which runs hotter", "which opens the gate": behind "which" that is no plural, but what one thing does.
-_VERB_OF_ONE = (
-    r"(?:means|lets|keeps|gets|makes|takes|gives|goes|comes|needs|uses|runs|costs|lasts|holds|helps|fits"
-    r"|works)\b"
+_OF_MANY = (
+    r"(?:mean|power|control|show|indicate|measure|support|use|require|drive|feed|affect|cause|hold|fit|work|go"
+    r"|take|get|make|give|lead|open|close|start|stop|run|connect|contain|include|exist|remain|carry|count|allow"
+    r"|cover|apply|need|come|belong|are|were|do|did|don['’]t|have|can|could|must|should|may|will)\b"
 )
-_NO_VERB = (
-    r"(?:\w*[^\Ws]s|the|an?|it|me|us|them|my|your|our|her|his|their|that|this|in|on|at|to|of|for"
-    r"|from|with|into|by|up|out|off|if|when|who|first|last|next|more|most|less|least|better|best)\b"
-)
+"""Verbs that plurals have: "which runs" may be done by one, and "which sales tax" no plural at all."""
 _IT_IS = r"(?:^\W*|\b(?:what|which)(?:\s+(?:is|are|was|were)|['’]s)\s+)(?:(?:the|an?|its)\s+)?(?:\w+\s+)?"
 _OF_IT = r"(?=\s+(?:of|for|to|in|on|when|if|behind|between|and|by)\b|\W*$)"
 _SEVERAL = (
@@ -47,9 +44,8 @@ _SEVERAL = (
     rf"^\W*(?:please\s+)?(?:list|name|give|tell|show)\s+(?:\w+\s+){{0,3}}{_PLURAL}\b",
     r"\b(?:what|which)\s+(?:are|were)\b(?!.*\b(?:called|named|known)\b)",
     rf"\b(?:what|which)\s+(?:\w+\s+){{0,3}}{_PLURAL}\s+(?:and|of|are|were|do|does|did|have|apply|need|come|belong|{_MODAL})\b",
-    rf"\bwhich\s+(?:of\s+(?:the|these|those|my|your|our)\s+)?(?!{_VERB_OF_ONE}){_PLURAL}"
-    rf"\s+(?!{_NO_VERB})\w",
-    r"\bwhat\s+to\s+(?:do\b|(?!.*\b(?:be|to|at)\W*$)\w)",  # "what to set it to" is a figure
+    rf"^\W*(?:and\s+)?which\s+(?:of\s+(?:the|these|those|my|your|our)\s+)?{_PLURAL}\s+{_OF_MANY}",
+    r"\bwhat\s+to\s+(?:do\b|(?!(?:call|name)\b|.*\b(?:be|to|at)\W*$)\w)",  # "what to set it to" is a figure
     r"\bwhat\s+(?:should|must)\b(?!.*\bbe\W*$)",
     r"\bwhat\s+(?:do|does|did)\b.*\b(?:cover|include|contain|offer|provide|involve)\b(?!\s+\w+\W*$)",
     r"\bwhat\s+(?:do|does|did)\b.*\b(?:need|have)\s+to\b",

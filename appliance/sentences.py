@@ -11,10 +11,14 @@ _ABBREVIATION = re.compile(
     r"|inc|ltd|co|corp|jr|sr)|(?:^|\s)[A-Z]|(?:^|\s)\d{1,3}|\.{2,})\.$",
     re.IGNORECASE,
 )
-_INITIALS = re.compile(r"\b(?![AP]\.M\.)(?:[A-Z]\.){2,}$")
-"""Such as may stand before a name, "the I.T. Crowd"; an hour stands at an end, "at 5 P.M. Then"."""
+_NAMED_BY = re.compile(r"\b[Tt]he (?:[A-Z]\.){2,}$")
+"""Initials that may stand before a name, "the I.T. Crowd"; without "the" an order may follow, "3000 R.P.M.
+Tighten the bolt"."""
+_CITED_BY = re.compile(r"(?<![\w.])(?!(?:[AP]\.M|[A-Z]\.[CS])\.$)(?:[A-Z]\.){2,}$")
+"""And before a figure: "15 U.S.C. 6501", "P.L. 107"; not the hour, nor the kind of current."""
 _OPENS = re.compile(
-    r"(?:The|This|That|These|Those|There|It|He|She|They|We|You|If|When|In|For|At|As|But|And)\b"
+    r"(?:The|This|That|These|Those|There|Its?|He|She|They|We|You|Your|Our|If|When|In|On|For|At|As|But|And|After|Before"
+    r"|All|No|Not|Do|Use|To|Turn)\b"
 )
 """What opens a sentence and no name: behind initials it tells that theirs has ended."""
 ITEM = re.compile(r"(?:[-*•·–]|\[[ xX]\]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
@@ -64,9 +68,11 @@ def _goes_on(text: str, start: int, end: int, gap: re.Match[str]) -> bool:
         return False
     if breaks and text[gap.start() - 1 : gap.start()] not in (".", "!", "?"):
         return True
-    last = text[max(start, end - 12) : end]
-    named = _INITIALS.search(last) and not _OPENS.match(text, gap.end())
-    return bool(named or _ABBREVIATION.search(last))
+    last, figure = text[max(start, end - 16) : end], text[gap.end() : gap.end() + 1].isdigit()
+    if figure:
+        return bool(_CITED_BY.search(last) or _ABBREVIATION.search(last[-12:]))
+    named = _NAMED_BY.search(last) and not _OPENS.match(text, gap.end())
+    return bool(named or _ABBREVIATION.search(last[-12:]))
 
 
 def _in_row(text: str, at: int) -> bool:

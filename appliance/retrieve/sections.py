@@ -123,5 +123,6 @@ def _belongs(heading: str, other: str, *, onwards: bool) -> bool:
     They have one heading, "Procedure", or each has its own, "3. Drain the oil".
     """
     above, _, title = other.rpartition(" > ")
-    steps = _STEPS.fullmatch(title) or STEP.match(title)
-    return other == heading or (onwards and above == heading and steps is not None)
+    # Right below a document's title numbers are those of its chapters.
+    steps = _STEPS.fullmatch(title) or (" > " in heading and STEP.match(title))
+    return other == heading or (onwards and above == heading and bool(steps))

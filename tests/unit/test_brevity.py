@@ -291,3 +291,20 @@ def test_a_figure_is_no_answer_where_another_counts_what_is_asked_for(question, 
 def test_the_questions_own_words_signs_and_examples_say_nothing(question, text, words, nothing):
     start = text.index(words)
     assert says_nothing(question, text, (start, start + len(words))) is nothing
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the part which regulates airflow?",
+        "what is the valve which controls pressure called?",
+        "Which requires calibration?",
+        "Which affects performance more?",
+        "Which Windows version is needed?",
+        "Which sales tax applies?",
+        "What to call the menu?",
+        "Which settings file is read?",
+    ],
+)
+def test_what_only_looks_like_a_plural_asks_for_one_thing(question):
+    assert not asks_for_several(question)

@@ -253,6 +253,9 @@ def test_a_bold_line_is_a_heading_but_not_where_others_are_beside_it() -> None:
     cell = f"<w:tbl><w:tr>{2 * ('<w:tc>' + line('Cell') + '</w:tc>')}</w:tr></w:tbl>"
     body = [line("Shut Down"), line("Close it.", ""), line("By its style", "", style="B"), half]
     body += [line("Not so", plain, style="B"), line("Note:"), line("Start 5", "", style="T"), box, cell]
+    told = ["WARNING - Disconnect the power", "Total: 45 EUR", "Part No. 123-456", "Call 0800 123 in need"]
+    for each in told:  # as headings they would stand in no passage
+        body += [line(each), line("Plain.", "")]
     body += [line("One"), line("Two"), line("___"), line("x" * 81)]
     parsed = read(forge.docx("".join(body), parts={"word/styles.xml": styles}))
     assert [block.text for block in parsed.blocks if block.kind == "heading"] == ["Shut Down", "By its style"]

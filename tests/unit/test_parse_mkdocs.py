@@ -117,3 +117,23 @@ def test_hostile_text_costs_no_more_than_its_length(text: str) -> None:
     began = time.perf_counter()
     mkdocs.to_markdown(text)
     assert time.perf_counter() - began < 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Call `arr[0]{x=1} and more` now",
+        "Svelte begins a block with {#if}",
+        "in f(x){x=1} holds",
+        "the set {.x} of it",
+        "*[Note]: this is in italics*",
+    ],
+)
+def test_braces_in_a_sentence_are_text(text: str) -> None:
+    assert mkdocs.to_markdown(text) == text
+
+
+def test_attributes_of_links_and_headings_go() -> None:
+    text = "## Setup { #setup .wide }\n\n![A pump](pump.png){ width=300 } and [more](x.md){:target=_blank}\n"
+    text += "{: .note }"
+    assert mkdocs.to_markdown(text).split() == "## Setup ![A pump](pump.png) and [more](x.md)".split()

@@ -58,23 +58,42 @@ def test_all_chunks_that_a_passage_takes_text_from_are_known():
     )
 
 
+def test_the_chapters_of_a_manual_are_no_steps():
+    store, _ = kept(
+        "manual",
+        [
+            Block("heading", "Pump manual", 1, level=1),
+            Block("paragraph", PREAMBLE * 6, 1),
+            Block("heading", "1. Introduction", 1, level=2),
+            Block("paragraph", PREAMBLE * 6, 1),
+        ],
+        1,
+    )
+    first = store.passages([Hit(1, 0.5, ())])[0]
+    assert (
+        "1. Introduction" not in sections.section(store, first, (0, 20), before=0, after=50_000).passage.text
+    )
+
+
 def test_steps_that_are_headings_belong_to_the_section_and_show_them():
     store, _ = kept(
         "manual",
         [
-            Block("heading", "Changing the oil", 1, level=1),
+            Block("heading", "Manual", 1, level=1),
+            Block("heading", "Changing the oil", 1, level=2),
             Block("paragraph", PREAMBLE * 6, 1),
-            Block("heading", "1. Warm the engine", 1, level=2),
+            Block("heading", "1. Warm the engine", 1, level=3),
             Block("paragraph", PREAMBLE * 6, 1),
-            Block("heading", "Step 2", 1, level=2),
+            Block("heading", "Step 2", 1, level=3),
             Block("paragraph", PREAMBLE * 6, 1),
-            Block("heading", "2.1 Other oils", 1, level=2),
+            Block("heading", "2.1 Other oils", 1, level=3),
             Block("paragraph", PREAMBLE * 6, 1),
         ],
         1,
     )
     first = store.passages([Hit(1, 0.5, ())])[0]
     found = sections.section(store, first, (0, 20), before=0, after=50_000).passage.text
-    assert found == store.text(first.document_id).partition("\n\n")[2].partition("\n\n2.1 Other oils")[0]
+    text = store.text(first.document_id).partition("Changing the oil\n\n")[2]
+    assert found == text.partition("\n\n2.1 Other oils")[0]
     assert "\n\n1. Warm the engine\n\n" in found
     assert "\n\nStep 2\n\n" in found

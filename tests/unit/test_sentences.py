@@ -123,3 +123,18 @@ def test_a_text_that_begins_in_the_middle_of_a_table_has_no_header_of_it_inside(
     assert not is_header(rows, (0, second - 1), lead="Valve | Where | What to do")
     below = f"{rows}\n\nOf others.\n\nCode | Meaning\nE04 | Hot"
     assert header_of(below, below.index("E04"), lead="Valve | Where") is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("Please ask DPI or the I.T. Crowd today.", 1),
+        ("See 15 U.S.C. 6501 on this.", 1),
+        ("Set it to 3000 R.P.M. Tighten the bolt.", 2),
+        ("It was made in the U.S.A. Its weight is 5 kg.", 2),
+        ("Works with A.C. Use no other.", 2),
+        ("Come at 5 P.M. 6 of you.", 2),
+    ],
+)
+def test_initials_before_a_name_or_a_figure_end_no_sentence(text, count):
+    assert len(split(text)) == count

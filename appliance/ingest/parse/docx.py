@@ -7,6 +7,7 @@ Sources: ECMA-376 part 1 (paragraphs 17.3, styles 17.7, numbering 17.9, tables 1
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zipfile
 import zlib
@@ -33,6 +34,8 @@ _SKIPPED = frozenset(
     ("Fallback", "del", "moveFrom", "instrText", "delText", "pPr", "rPr", "sectPr", "tblPr", "tblGrid")
 )
 _LOWEST, _BOLD_MOST = 9, 80
+_TELLS = re.compile(r":\s+\S|^\W*(?:warning|caution|danger|note|notice|important)\b|(?<=\D)\d", re.I)
+"""What a bold line says that is a fact or a warning, and no heading: no passage would hold it."""
 _BREAKS = {"tab": "\t", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
 
@@ -192,7 +195,7 @@ class _Document:
         """Tell whether all of a paragraph is bold and one short line: many write headings so."""
         if self._boxed or not 2 <= len(text) <= _BOLD_MOST or text[-1] in ".,;:!?" or {"\n", "\t"} & {*text}:
             return False
-        if not any(map(str.isalpha, text)) or self._styles.points(style):
+        if not any(map(str.isalpha, text)) or self._styles.points(style) or _TELLS.search(text):
             return False
         runs = (run for run in _found(paragraph, "r") if _says(run))
         shown = (run for run in runs if not docx_hidden.fate(run, self._setting, self._styles))

@@ -30,7 +30,7 @@ _PERMALINKS = frozenset("#\xb6\xa7\N{LINK SYMBOL}")
 _WRAPPED = 3
 """Elements that may stand around such a mark: more would cost the square of how deep they are."""
 _NUMBER = re.compile(r"[0-9]{1,6}")
-_COUNTED = re.compile(rf"{ITEM.pattern}|\d+(?:\.\w+){{2,}}\.?\s|\d+\.\d+\.?\s+[A-Z]")
+_COUNTED = re.compile(rf"{ITEM.pattern}|\d+(?:\.\w+){{2,}}\.?\s|\d+\.\d+\.\s+[A-Z]")
 """An item that has its mark in its text, as clauses have their numbers: the list gives it no other."""
 _MOST_RULES = 2_000
 _MOST_MERGED = 60

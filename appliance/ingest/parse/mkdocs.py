@@ -22,14 +22,14 @@ _ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]")
 _HEADING = re.compile(r"(#{1,6})[ \t]")
 _UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*")
 _BLOCK = re.compile(r"/{3,}[ \t]*(?P<name>[\w-]*)[ \t]*(?:\|[ \t]*(?P<title>.*))?")
-_ABBREVIATION = re.compile(r"\*\[([^\]]{1,99})\]:[ \t]+(.+)")
+_ABBREVIATION = re.compile(r"\*\[([^\]]{1,99})\]:[ \t]+(.+)(?<!\*)")
 _ALERT = re.compile(r"((?:>[ \t]?)+)\[!(\w+)\][+-]?[ \t]*(.*)")
 _PAIR = r"""[\w-]+=(?:"[^"\n]*"|'[^'\n]*'|[^\s{}"']+)"""
 _SAID = rf"(?:[.#][\w-]+|{_PAIR})"
-_ATTRIBUTES = re.compile(
-    rf"(?<=[)\]`])\{{:?[ \t]*{_SAID}(?:[ \t]+{_SAID})*[ \t]*\}}(?!`)"
-    rf"|(?:^|(?<=[ \t]))\{{(?::[ \t]*|[ \t]*(?=[.#])){_SAID}(?:[ \t]+{_SAID})*[ \t]*\}}[ \t]*$"
-)
+_LIST = rf"\{{:?[ \t]*{_SAID}(?:[ \t]+{_SAID})*[ \t]*\}}"
+_OF_LINK = re.compile(rf"(\]\([^()\s`]*\)){_LIST}(?!`)")
+_OF_LINE = re.compile(rf"(?:^|(?<=[ \t])){_LIST}[ \t]*$")
+"""Attributes: of a link or a picture, and of a heading or what stands above. Elsewhere braces are text."""
 _STEP = 4
 _DEEPEST = 8
 """Bodies within each other; a marker further in stays as it is."""
@@ -133,7 +133,11 @@ class _Pass:
         if (alert := _ALERT.fullmatch(said)) is not None:
             label = f"{alert[1]}{alert[2].capitalize()}: {alert[3]}".rstrip()
             return label + f"\n{alert[1]}" * bool(alert[3])
-        bare = _ATTRIBUTES.sub("", said) if "{" in said else said
+        if "{" not in said:
+            return said
+        bare = _OF_LINK.sub(r"\1", said)
+        if _HEADING.match(said) or _OF_LINE.match(said):
+            bare = _OF_LINE.sub("", bare)
         return said if bare == said else bare.rstrip()
 
     def _fence_of_block(self, block: re.Match[str], said: str) -> str:

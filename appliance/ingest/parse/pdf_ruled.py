@@ -99,7 +99,7 @@ def _carry_on(above: list[Line | Ruled], below: list[Line | Ruled]) -> None:
     if not (isinstance(whole, Ruled) and isinstance(rest, Ruled) and rest.goes_on(whole)):
         return
     tail = rest.rows[0]
-    if _is_tail(tail, whole.rows[-1]):
+    if len(rest.rows) > 1 and len(whole.rows) > whole.header_rows and _is_tail(tail, whole.rows[-1]):
         last = [f"{one} {two}".strip() for one, two in zip(whole.rows[-1], tail, strict=True)]
         whole, rest = replace(whole, rows=[*whole.rows[:-1], last]), replace(rest, rows=rest.rows[1:])
     above[end], below[start] = whole, rest.after(whole)
@@ -114,7 +114,7 @@ def _is_tail(row: list[str], above: list[str]) -> bool:
     """Tell whether a row is the tail of the one above: in few cells, and there it goes on with a sentence."""
     filled = [(one, two) for one, two in zip(above, row, strict=True) if two]
     return len(filled) * 2 < len(row) and all(
-        one and not one.endswith(_STOPS) and two[0].islower() for one, two in filled
+        " " in one and not one.endswith(_STOPS) and two[0].islower() for one, two in filled
     )
 
 
