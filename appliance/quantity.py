@@ -282,9 +282,9 @@ FORMS: Final = (
             (r"much\s+time", _in(_TIME)),
             ("often|frequently|regularly", Quantity(_OFTEN, none=UNITLESS)),
             ("many|much", Quantity()),
-            # "How high is the pressure, how far back does it go?": these are asked of other kinds too.
-            ("far|high", replace(_in(_LENGTH), other=None)),
-            ("tall|deep|wide|thick|broad", _in(_LENGTH)),
+            # "How high is the pressure, how wide is the range of voltages?": asked of other kinds too.
+            ("far|high|deep|wide|broad", replace(_in(_LENGTH), other=None)),
+            ("tall|thick", _in(_LENGTH)),
             ("heavy", _in(_MASS)),
             ("hot|cold|warm", _in(_HEAT)),
             ("old", _in(_TIME)),

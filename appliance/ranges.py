@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, nextafter
 from typing import Final
 
 from appliance.sentences import CELL
@@ -62,15 +62,20 @@ _BEFORE = re.compile(rf"\b(?!(?:{_NO_UNIT})\b)([^\W\d_]{{1,20}})\s(?:(?:of|is|at
 _ALIKE: Final = {
     alias: names.split()[0]
     for names in (
-        "h hour hr", "min minute", "s sec second", "d day", "week wk", "month mo", "year yr",
+        "mi mile", "oz ounce", "h hour hr", "min minute",
+        "s sec second", "d day", "week wk", "month mo", "year yr",
         "cc cm3 cm³ ml", "l litre liter", "v volt vac vdc", "w watt", "a amp ampere",
-        'in inch " ″', "ft foot feet ′", "m metre meter", "km kilometre kilometer", "kg kilo kilogram",
+        'in inch inche " ″', "ft foot feet ′", "m metre meter", "km kilometre kilometer", "kg kilo kilogram",
         "g gram", "lb pound", "f fahrenheit degf", "c celsius degc", "% percent", "$ dollar usd",
         "€ euro eur", "£ gbp",
     )
     for alias in names.split()
 }  # fmt: skip
 _MEASURES: Final = frozenset(_ALIKE.values())
+_CLOCK: Final = frozenset({"am", "pm"})
+"""Hours of a clock, which go round."""
+_STRICT = re.compile(r"(?!.*(?:least|most|within|up to|\bnot?\s|minim|maxim|min\.|max|=|≤|≥))", re.I)
+"""Tells that a bound lies outside of what it bounds: "under 250cc"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ def figures(question: str) -> tuple[Figure, ...]:
     found = []
     for match in _SPAN.finditer(told):
         span, before = _span(match), _BEFORE.search(told[: match.start()])
-        if not span.is_range and not _GOES_ON.match(told, match.end()):
+        if not span.is_range and span.unit not in _CLOCK and not _GOES_ON.match(told, match.end()):
             found.append(Figure(span.low, span.unit, _name(before[1]) if before else ""))
     return tuple(found)
 
@@ -148,7 +153,8 @@ def _of_figure(figure: Figure, told: Sequence[_Told]) -> list[float]:
     if not any(span.is_range for each in told for span in each.anywhere(figure)):
         return []
     heads = [any(span.is_range for span in each.in_head(figure)) for each in told]
-    scale = sum(heads) >= _SCALE
+    holds = any(span.low <= figure.value <= span.high for each in told for span in each.in_head(figure))
+    scale = sum(heads) >= _SCALE and holds  # of one that has no row for it nothing is known
     return [
         HELD
         if any(span.low <= figure.value <= span.high for span in each.anywhere(figure))
@@ -173,6 +179,8 @@ def _spans(text: str, columns: frozenset[str]) -> Iterator[Span]:
     """Yield the spans of a text; one without a unit only where it is all of a cell that has a header."""
     for match in _SPAN.finditer(text):
         span = _span(match)
+        if span.unit in _CLOCK:
+            continue
         if span.unit or (columns and match.group().strip() == text.strip()):
             yield span
 
@@ -182,9 +190,9 @@ def _span(match: re.Match[str]) -> Span:
     money = next((sign for sign in match["low"] if sign in "$€£"), "")
     unit = money or _name(match["unit"] or match["its"] or "")
     if (match["over"] or match["up"]) and not match["high"]:  # "over 8 to 10 m" ends at 10
-        high = inf
+        low, high = nextafter(low, inf) if match["over"] and _STRICT.match(match["over"]) else low, inf
     elif match["under"] or match["down"]:
-        low = -inf
+        low, high = -inf, nextafter(high, -inf) if match["under"] and _STRICT.match(match["under"]) else high
     return Span(low, high, unit)
 
 

@@ -40,7 +40,7 @@ def test_the_figures_of_a_question_are_its_measures_and_no_codes_dates_or_ranges
         ("250cc", [EXCLUDED, HELD, EXCLUDED]),
         ("200 cc", [HELD, HELD, EXCLUDED]),
         ("1,000cc", [EXCLUDED, EXCLUDED, HELD]),
-        ("90cc", [EXCLUDED, EXCLUDED, EXCLUDED]),
+        ("90cc", [0, 0, 0]),
         ("engine size 250", [EXCLUDED, HELD, EXCLUDED]),
         ("a size of 250", [EXCLUDED, HELD, EXCLUDED]),
         ("a 250 engine", [EXCLUDED, HELD, EXCLUDED]),
@@ -126,3 +126,24 @@ def test_hostile_text_is_read_in_linear_time(piece):
     began = time.perf_counter()
     held(figures(f"5 V {text}"), [(text, text), (f"{text} | 1-2 V", text)])
     assert time.perf_counter() - began < 1
+
+
+def test_hours_of_a_clock_are_no_measure():
+    rows = ["6 am - 2 pm | A", "2 pm - 10 pm | B", "10 pm - 6 am | C"]
+    assert held(figures("shift for 8 am"), [(row, "Time | Shift") for row in rows]) == [0, 0, 0]
+
+
+def test_a_bound_that_is_left_out_holds_not_its_own_figure():
+    rows = ["Small (under 250cc) | 12", "Large (250cc and over) | 20"]
+    assert held(figures("250cc"), [(row, "") for row in rows]) == [EXCLUDED, HELD]
+    rows = ["up to 250cc | 12", "over 250cc | 20"]
+    assert held(figures("250cc"), [(row, "") for row in rows]) == [HELD, EXCLUDED]
+
+
+def test_inches_are_inches_and_a_scale_without_a_row_for_it_says_nothing():
+    rows = [("2-4 inches | A", ""), ("4-6 inches | B", "")]
+    assert held(figures("5 inch"), rows) == [EXCLUDED, HELD]
+    assert held(figures("load 1,500 kg"), [("1.000-2.000 kg | A", ""), ("2.000 - 3.000 kg | B", "")]) == [
+        0,
+        0,
+    ]
