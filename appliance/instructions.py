@@ -48,11 +48,14 @@ _PATTERNS = (
     r"\b(?:do not|don't|never)\s+(?:tell|inform|reveal|mention|disclose)\b[^.!?\n]{0,40}\bthe user\b",
 )
 _FREED = re.compile(r"\bjail\s?br(?:ea|o)k\w*", re.I)
-_DEVICE = re.compile(
-    r"\b(?:devices?|(?:smart|tele)?phones?|handsets?|tablets?|root(?:ed|ing)|ios|android)\b", re.I
+_KEPT = r"(?:devices?|(?:smart|tele|cell|i)?phones?|handsets?|tablets?|ipads?|hardware|equipment)"
+_OF_A_DEVICE = re.compile(
+    rf"\bjail\s?broken(?:,?\s(?:or|and|/)\s\w+)?\s(?:mobile\s|personal\s|company\s)?{_KEPT}\b"
+    rf"|\b{_KEPT}\s(?:(?:that|which)\s)?(?:(?:has|have)\sbeen|is|are|was|were)\s(?:rooted\sor\s|not\s)?jail\s?broken\b"
+    rf"|\bjail\s?break(?:ing)?\s(?:or\s\w+\s)?(?:of\s)?(?:a|any|the|their|company|mobile)?\s?{_KEPT}\b",
+    re.I,
 )
-_AROUND = 80
-"""Characters on both sides of the word in which a policy on devices names them: it speaks of those."""
+"""What a policy on devices says: nobody is freed of rules there."""
 # One of these is in whatever the patterns find: looking for them first makes it seven times as fast.
 _HINTS = (
     "ignore", "disregard", "forget", "override", "bypass", "discard", "your", "answer", "response", "reply",
@@ -66,12 +69,6 @@ _ANY = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS), re.I | re
 def to_assistant(text: str) -> bool:
     """Tell whether a sentence of `text` reads as an instruction to an assistant. Linear in its length."""
     lowered = text.lower()
-    return any(hint in lowered for hint in _HINTS) and (_ANY.search(text) is not None or _frees(text))
-
-
-def _frees(text: str) -> bool:
-    """Tell whether something is freed of its rules, and no telephone."""
-    return any(
-        not _DEVICE.search(text[max(found.start() - _AROUND, 0) : found.end() + _AROUND])
-        for found in _FREED.finditer(text)
+    return any(hint in lowered for hint in _HINTS) and (
+        _ANY.search(text) is not None or _FREED.search(_OF_A_DEVICE.sub("", text)) is not None
     )
