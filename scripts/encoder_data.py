@@ -20,6 +20,7 @@ from typing import Final
 
 import numpy as np
 
+from appliance import durable
 from appliance.ingest.chunk import chunks
 from appliance.types import Block, Parsed, chunk_input
 from scripts.reader_asked import PATH, Asked
@@ -76,7 +77,7 @@ def main() -> None:
     report = dict[str, object]()
     for part, chosen in (("train", found[False]), ("dev", found[True])):
         rows = [json.dumps(asdict(each), ensure_ascii=False) for each in chosen]
-        (options.out / f"{part}.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
+        durable.replace(options.out / f"{part}.jsonl", ("\n".join(rows) + "\n").encode(), mode=0o644)
         asked_of = Counter[str]()
         for each in chosen:
             asked_of[each.source] += len(each.questions)
@@ -132,6 +133,8 @@ def _question(
         return None
     words = [answer.casefold() for answer in each.answers if answer]
     holding = {at for at, (_, body) in enumerate(part) if any(word in body.casefold() for word in words)}
+    if not words:  # all of the text is the answer
+        holding = {at - first for _, _, at in places if 0 <= at - first < len(part)}
     return Question(each.question, tuple(sorted(gold)), tuple(sorted(holding - gold)))
 
 

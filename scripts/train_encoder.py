@@ -54,7 +54,7 @@ TOGETHER: Final = 24
 
 
 @dataclass
-class _Batch:
+class Batch:
     """Documents that are told apart: `owners` numbers the documents; gold and barred are passages."""
 
     passages: list[str] = field(default_factory=list)
@@ -137,7 +137,7 @@ class Embedding:
     def step(self, batch: list[int], factor: float) -> dict[str, float]:
         """Train on the documents `batch`."""
         self.model.train()
-        given = _Batch()
+        given = Batch()
         for at in batch:
             headless = self._rng.random() < HEADLESS
             given.add(self._train[at], headless=headless, typed=lambda text: roughened(text, self._rng))
@@ -145,10 +145,8 @@ class Embedding:
         asked, more = self._vectors(given.questions, MOST_QUESTION)
         scores = SCALE * asked @ seen.T
         right = [int(self._rng.choice(gold)) for gold in given.gold]
-        for row, one in enumerate(right):
-            hidden = [at for at in (*given.gold[row], *given.barred[row]) if at != one]
-            scores[row, hidden] = -1e4
-        loss = functional.cross_entropy(scores, torch.tensor(right))
+        hidden = [[*gold, *barred] for gold, barred in zip(given.gold, given.barred, strict=True)]
+        loss = contrast(scores, right, hidden)
         self.replica.descend(loss, factor)
         return {"tokens": float(read + more), "loss": float(loss.detach())}
 
@@ -191,7 +189,7 @@ class Embedding:
 
     def _first(self, group: Sequence[dict[str, Any]]) -> list[list[float]]:
         """Return for each question whether its passage is the first of its document, and of the group."""
-        batch = _Batch()
+        batch = Batch()
         for each in group:
             batch.add(each, headless=False, typed=str)
         with torch.no_grad():
@@ -226,6 +224,17 @@ class Embedding:
             "target_modules": sorted(MAPS.values()),
         }
         (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+
+
+def contrast(scores: Tensor, right: Sequence[int], hidden: Sequence[Sequence[int]]) -> Tensor:
+    """Return how surprising the `right` passage of each question is by its scores (questions, passages).
+
+    Those that are `hidden` of a question, its right one aside, are neither right nor wrong.
+    """
+    out = torch.zeros_like(scores, dtype=torch.bool)
+    for row, (one, others) in enumerate(zip(right, hidden, strict=True)):
+        out[row, [at for at in others if at != one]] = True
+    return functional.cross_entropy(scores.masked_fill(out, -torch.inf), torch.tensor(right))
 
 
 def _judged(dev: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def loss_of(model: ReaderModel, batch: dict[str, Tensor]) -> tuple[Tensor, dict[
     """Return the loss: of start and end, of the two judgements, and of which passage is the right one.
 
     The last is the cross-entropy among the passages of one question (ListNet: Cao et al. 2007): judged one by
-    one, all sections of a manual look relevant.
+    one, all passages with the question's words look relevant.
     """
     with torch.autocast("cpu", dtype=torch.bfloat16):
         spans, scores = model(batch["tokens"], batch["parts"], batch["mask"])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train an adapter for the encoder on the CPU and lay it on: scripts/runs/encoder.sh DATA [MINUTES]. It can be stopped and
-# run again: the training goes on from its last checkpoint. The hash printed last belongs on a card; models/NAME/ holds
-# the folder of the adapter that is named before it.
+# run again: the training goes on from its last checkpoint. The hash printed last is model.onnx's and belongs on a
+# card; .cache/encoder/minilm-l6-cited is the adapter.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${1:?"usage: scripts/runs/encoder.sh DATA [MINUTES]"}
@@ -10,7 +10,9 @@ work=.cache/encoder base=.cache/models/minilm
 
 make --silent models
 . scripts/runs/training.sh
-[ -e "$work/dev.jsonl" ] || "$train/bin/python" -m scripts.encoder_data --data "$data" --out "$work"
+if older "$work/dev.jsonl" scripts/authored/*.jsonl scripts/encoder_data.py scripts/reader_*.py; then
+  "$train/bin/python" -m scripts.encoder_data --data "$data" --out "$work"
+fi
 nice -n 10 "$train/bin/python" -m scripts.train_encoder \
   --model "$base" --work "$work" --minutes "$minutes" --workers "$workers"
 kept=$work/minilm-l6-cited

@@ -18,8 +18,9 @@ if [ -n "$reader" ]; then
   [ "$work/start.safetensors" -nt "$reader" ] ||
     .venv/bin/python -m scripts.graft restore "$reader" "$body" "$work/start.safetensors"
 fi
-[ -e "$work/dev.safetensors" ] ||
+if older "$work/dev.safetensors" scripts/authored/*.jsonl scripts/reader_*.py; then
   "$train/bin/python" -m scripts.reader_data --data "$data" --model "$body" --out "$work"
+fi
 nice -n 10 "$train/bin/python" -m scripts.train_reader \
   --model "$body" --work "$work" --minutes "$minutes" --workers "$workers" "${start[@]}"
 .venv/bin/python -m scripts.convert "$work" "$work/model.onnx" --kind reader

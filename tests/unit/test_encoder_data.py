@@ -49,10 +49,11 @@ def test_headings_stand_apart_from_what_is_below_them() -> None:
     assert not any("Springs" in body for body in found.bodies)
 
 
-def test_a_question_of_which_only_the_neighbourhood_is_known_has_that_for_its_passage() -> None:
+def test_of_a_text_that_is_the_answer_no_passage_is_a_wrong_one() -> None:
     whole = Asked("medquad", "m/1", "", "What is it?", TEXT, None, 0, 1, 1, ())
     found = list(encoder_data.documents([whole]))
-    assert [(each.questions[0].gold, each.questions[0].barred) for each in found] == [((0,), ())]
+    (only,) = [each.questions[0] for each in found]
+    assert (only.gold, only.barred) == ((0,), tuple(range(1, len(found[0].bodies))))
 
 
 def test_all_sources_are_read_and_no_document_is_on_both_sides(

@@ -73,6 +73,7 @@ def test_it_trains_stops_and_goes_on(folders, monkeypatch, capsys):
     again = trained(body, work, 0.6, monkeypatch)
     assert len(again) > len(first)
     assert again[-1]["span"] < first[0]["span"]
+    assert again[-1]["dev_first"] > 0.3  # .5 by chance
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["trained"].endswith("model.safetensors")
 
 
@@ -125,6 +126,25 @@ def test_a_batch_in_which_no_place_is_known_has_no_loss_of_places(folders):
     assert parts["span"] == 0
     loss.backward()
     assert torch.isfinite(loss)
+
+
+def test_the_loss_has_its_four_parts(folders):
+    body, work = folders
+    weights = {name: torch.from_numpy(value) for name, value in load_file(body / "model.safetensors").items()}
+    batch = reader_batches.Data.read(work / "dev.safetensors").batch(list(range(7)))
+    loss, parts = train_reader.loss_of(reader_model.ReaderModel(TINY, weights).eval(), batch)
+    assert parts["order"] > 0
+    judged = parts["relevant"] + parts["answerable"] + parts["order"]
+    assert abs(float(loss.detach()) - parts["span"] - train_reader.JUDGE_LOSS * judged) < 1e-4
+
+
+def test_what_is_judged_are_whole_questions(folders, monkeypatch):
+    body, work = folders
+    monkeypatch.setattr(train_reader, "JUDGED", 30)
+    rows = train_reader.Job(body, work).trainee(0)._chosen()
+    groups = load_file(work / "dev.safetensors")["groups"]
+    assert 25 <= len(rows) <= 30
+    assert sorted(rows) == [at for at in range(len(groups)) if groups[at] in set(groups[rows])]
 
 
 def test_the_loss_of_the_order_is_that_of_the_first_among_its_own():
