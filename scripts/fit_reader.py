@@ -244,9 +244,11 @@ def signals(rows: Sequence[Row], heats: dict[str, float], depth: int) -> dict[st
     return found
 
 
-SHIPPED: Final = (*SEARCHED, "answers")
+SHIPPED: Final = ("cosine", "covered", "missing", "agreed", "answers")
+"""Without the lead of the nearest chunk: it tells how mixed a store is, more than if the answer is there."""
 ARMS: Final = {
     "searches and reader": SHIPPED,
+    "with the lead": (*SEARCHED, "answers"),
     "reader alone": ("answers",),
     "the reader's three apart": (*SEARCHED, "relevance", "answerable", "margin"),
     "relevance alone": (*SEARCHED, "relevance"),
@@ -300,7 +302,7 @@ def floored(scores: Floats, answers: Floats, floor: float) -> Floats:
 def _print_card(beta: Floats, order: float, heats: dict[str, float]) -> None:
     names = [each.name for each in fields(Calibration)]
     values = {"order": order} | {f"{name}_temperature": heat for name, heat in heats.items()}
-    values |= {"bias": float(beta[0])}
+    values |= {"bias": float(beta[0]), "lead": 0.0}
     values |= {name: float(w) for name, w in zip(SHIPPED, beta[1:], strict=True)} | {"floor": FLOOR}
     print("\n[calibration]", *(f"{name} = {values[name]:.4f}" for name in names), sep="\n")
 
