@@ -7,6 +7,7 @@ import re
 from textual.content import Content
 
 from appliance.clean import clean, clean_line
+from appliance.sentences import ITEM
 from appliance.types import Span
 
 QUOTE = "reverse"
@@ -18,12 +19,14 @@ BEGUN = "underline"
 _OPEN, _CLOSE = "\u00bb", "\u00ab"
 
 _BLANKS = re.compile(r"\s*\n\s*")
+_ITEMS = re.compile(rf"(^[ \t]*{ITEM.pattern}[^\n]*\n)[ \t]*\n(?=[ \t]*{ITEM.pattern})", re.M)
+"""An item and the blank line behind it, where another follows: blocks are stored with one between them."""
 _ROWS = re.compile(r"\n[^\n]* \| ")
 
 
 def plain(text: str, style: str = "") -> Content:
     """Return cleaned text of many lines in one style."""
-    return Content.styled(clean(text), style)
+    return Content.styled(_shown(text), style)
 
 
 def line(text: str, style: str = "") -> Content:
@@ -43,17 +46,22 @@ def quoted(text: str, span: Span | None, *, lead: int | None = None, answer: Spa
     first, last = answer or (end, end)
     return Content.assemble(
         _before(text, start, lead),
-        (_OPEN + clean(text[start:first]).lstrip(), QUOTE),
+        (_OPEN + _shown(text[start:first]).lstrip(), QUOTE),
         (clean(text[first:last]), ANSWER),
-        (clean(text[last:end]).rstrip() + _CLOSE, QUOTE),
-        clean(text[end:]),
+        (_shown(text[last:end]).rstrip() + _CLOSE, QUOTE),
+        _shown(text[end:]),
     )
 
 
 def begun(text: str, span: Span | None) -> Content:
     """Return `text` with `text[start:end]` shown as where something begins, which is no quote."""
     start, end = span or (0, 0)
-    return Content.assemble(clean(text[:start]), (clean(text[start:end]), BEGUN), clean(text[end:]))
+    return Content.assemble(_shown(text[:start]), (clean(text[start:end]), BEGUN), _shown(text[end:]))
+
+
+def _shown(text: str) -> str:
+    """Return cleaned text with the items of a list close to each other."""
+    return _ITEMS.sub(r"\1", clean(text))
 
 
 def _before(text: str, start: int, lead: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.clean import quoted
+from tui.clean import plain, quoted
 
 
 def shown(text: str, quote: str) -> str:
@@ -18,3 +18,12 @@ def test_rows_before_a_quoted_row_stay_lines_and_none_is_cut() -> None:
 def test_words_before_a_quoted_sentence_are_cut_between_words() -> None:
     text = "There are many words in this sentence, of which some are shown. It ends."
     assert shown(text, "It ends.") == "\u2026 sentence, of which some are shown. \u00bbIt ends.\u00ab"
+
+
+def test_items_of_a_list_are_shown_close_and_paragraphs_apart() -> None:
+    items = "- a pump\n{}- a hose of\ntwo inches\n\n1. Fill it.\n{}2. Start it."
+    text, close = (f"Bring:\n\n{items.format(gap, gap)}\n\nThen rest." for gap in ("\n", ""))
+    assert plain(text).plain == close
+    start = text.index("- a pump")
+    told = quoted(text, (start, text.index("\n\n1."))).plain
+    assert told == close.replace("- a pump", "»- a pump").replace("inches", "inches«")
