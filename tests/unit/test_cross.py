@@ -244,9 +244,15 @@ def test_the_row_whose_range_holds_the_figure_is_quoted_and_one_that_leaves_it_o
         for size in ("150cc", "250cc", "90cc")
     }
     quoted = {size: passage.text[slice(*each.span)] for size, each in found.items()}
-    assert quoted == {"150cc": rows[1], "250cc": rows[2], "90cc": rows[2]}
-    assert {size: each.stated for size, each in found.items()} == {"150cc": 0, "250cc": 0, "90cc": EXCLUDED}
-    assert found["90cc"].relevance == pytest.approx(1 / (1 + np.exp(-1 - EXCLUDED)))
+    assert quoted == {"150cc": rows[1], "250cc": rows[2], "90cc": rows[2]}  # of 90cc no row is known
+    assert {each.stated for each in found.values()} == {0}
+
+
+def test_a_fitting_unit_does_not_make_up_for_a_range_that_leaves_the_figure_out():
+    told = Wording((0, 1), 0.5, 0.0, defines=False, stated=1.5, ranged=EXCLUDED)
+    assert told.against == EXCLUDED
+    assert replace(told, stated=-1.0).against == EXCLUDED - 1
+    assert replace(told, ranged=1.5).against == 0
 
 
 def test_a_row_that_the_questions_identifier_opens_is_its_answer_whatever_the_graph_says():
