@@ -26,7 +26,7 @@ _ROWS = re.compile(r"\n[^\n]* \| ")
 
 def plain(text: str, style: str = "") -> Content:
     """Return cleaned text of many lines in one style."""
-    return Content.styled(_shown(text), style)
+    return Content.styled(_shown(text, 0, len(text)), style)
 
 
 def line(text: str, style: str = "") -> Content:
@@ -46,27 +46,35 @@ def quoted(text: str, span: Span | None, *, lead: int | None = None, answer: Spa
     first, last = answer or (end, end)
     return Content.assemble(
         _before(text, start, lead),
-        (_OPEN + _shown(text[start:first]).lstrip(), QUOTE),
-        (clean(text[first:last]), ANSWER),
-        (_shown(text[last:end]).rstrip() + _CLOSE, QUOTE),
-        _shown(text[end:]),
+        (_OPEN + _shown(text, start, first).lstrip(), QUOTE),
+        (_shown(text, first, last), ANSWER),
+        (_shown(text, last, end).rstrip() + _CLOSE, QUOTE),
+        _shown(text, end, len(text)),
     )
 
 
 def begun(text: str, span: Span | None) -> Content:
     """Return `text` with `text[start:end]` shown as where something begins, which is no quote."""
     start, end = span or (0, 0)
-    return Content.assemble(_shown(text[:start]), (clean(text[start:end]), BEGUN), _shown(text[end:]))
+    return Content.assemble(
+        _shown(text, 0, start), (_shown(text, start, end), BEGUN), _shown(text, end, len(text))
+    )
 
 
-def _shown(text: str) -> str:
-    """Return cleaned text with the items of a list close to each other."""
-    return _ITEMS.sub(r"\1", clean(text))
+def _shown(text: str, start: int, end: int) -> str:
+    """Return `text[start:end]` cleaned, the items of a list close to each other wherever it is parted."""
+    kept, at = list[str](), start
+    for item in _ITEMS.finditer(text):
+        low, high = max(item.end(1), at), min(item.end(), end)
+        if low < high:
+            kept.append(text[at:low])
+            at = high
+    return clean("".join([*kept, text[at:end]]))
 
 
 def _before(text: str, start: int, lead: int | None) -> str:
     if lead is None or start <= lead:
-        return clean(text[:start])
+        return _shown(text, 0, start)
     if not lead:
         return "\u2026 "
     cut = text[start - lead : start]

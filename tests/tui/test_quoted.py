@@ -25,5 +25,6 @@ def test_items_of_a_list_are_shown_close_and_paragraphs_apart() -> None:
     text, close = (f"Bring:\n\n{items.format(gap, gap)}\n\nThen rest." for gap in ("\n", ""))
     assert plain(text).plain == close
     start = text.index("- a pump")
-    told = quoted(text, (start, text.index("\n\n1."))).plain
-    assert told == close.replace("- a pump", "»- a pump").replace("inches", "inches«")
+    for answer in (None, (start + 2, start + 8)):
+        told = quoted(text, (start, text.index("\n\n1.")), answer=answer).plain
+        assert told == close.replace("- a pump", "»- a pump").replace("inches", "inches«")

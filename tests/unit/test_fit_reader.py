@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.models import Calibration
 from appliance.retrieve import refusal
 from scripts import fit_reader
 
@@ -56,3 +58,11 @@ def test_levels_are_of_the_answered_questions_of_published_sets():
     made_up = np.array([False] * 101 + [True] * 50 + [False] * 50)
     found = fit_reader.thresholds(scores, kinds, made_up)
     assert found == pytest.approx({"strict": 0.10, "balanced": 0.05, "open": 0.02})
+
+
+def test_what_the_card_says_is_all_that_a_calibration_holds_and_the_lead_counts_nothing(capsys):
+    heats = dict.fromkeys(("relevance", "answerable", "margin"), 2.0)
+    fit_reader._print_card(np.arange(6.0), 0.6, heats)
+    told = tomllib.loads(capsys.readouterr().out)["calibration"]
+    made = Calibration(**told)
+    assert (made.lead, made.cosine, made.answers, made.order) == (0.0, 1.0, 5.0, 0.6)

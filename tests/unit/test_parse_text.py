@@ -110,6 +110,12 @@ def test_html_lists_are_numbered_as_they_are_shown() -> None:
     ]
 
 
+def test_an_html_item_that_opens_with_a_figure_keeps_its_mark() -> None:
+    text = "<ul><li>1.5 V battery</ul><ol><li>Drain<li>2.5 Litres are added<li>3.1. Close</ol>"
+    items = [words for _, words in shape(read("a.html", text))]
+    assert items == ["- 1.5 V battery", "1. Drain", "2. 2.5 Litres are added", "3.1. Close"]
+
+
 def test_a_text_file_that_is_markdown_is_read_as_such() -> None:
     text = "# Manual\n\n## Lights\n\n**Brake light**\n\n- Stop.\n"
     assert shape(read("manual.txt", text))[1:] == [
