@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +60,10 @@ def read(folder: Path, base: Model) -> Lora:
     rank, scale = strength(hf.read_json(folder / CONFIG))
     arch = _architecture(base)
     family = families.BY_ARCH[arch]
-    halves = _modules(hf.read_safetensors(folder / WEIGHTS), family)
+    stored = hf.read_safetensors(folder / WEIGHTS)
+    halves = sides_by_weight(stored, lambda module: gguf_name(module, family), "family")
     shapes = {each.name: each.shape for each in base.tensors}
-    pairs = {name: _pair(name, sides, rank, shapes) for name, sides in sorted(halves.items())}
+    pairs = {name: pair_of(name, sides, rank, shapes) for name, sides in sorted(halves.items())}
     if family.halves:
         heads = tuple(_count(base, f"{arch}.attention.{key}") for key in ("head_count", "head_count_kv"))
         pairs = {name: _turned(name, pair, *heads) for name, pair in pairs.items()}
@@ -94,8 +95,13 @@ def merge(base: Model, lora: Lora, kind: int) -> Model:
 def _merged(tensor: Tensor, lora: Lora, kind: int) -> Tensor:
     weights, pair = floats.unpack(tensor), lora.pairs.get(tensor.name)
     if pair is not None:
-        weights = weights + np.float32(lora.scale) * product(pair)
+        weights = changed(weights, pair, lora.scale)
     return floats.tensor(tensor.name, weights, kind)
+
+
+def changed(weights: Float, pair: Pair, scale: float) -> Float:
+    """Return W + scale B A."""
+    return weights + np.float32(scale) * product(pair)
 
 
 def product(pair: Pair) -> Float:
@@ -151,21 +157,32 @@ def gguf_name(module: str, family: Family) -> str | None:
     return f"blk.{int(parts[1])}.{place[0]}" if parts and place else None
 
 
-def _modules(stored: Mapping[str, Stored], family: Family) -> dict[str, dict[str, Stored]]:
-    """Return the two sides, A and B, of every module by its GGUF name."""
+def sides_by_weight(
+    stored: Mapping[str, Stored], weight_of: Callable[[str], str | None], model: str
+) -> dict[str, dict[str, Stored]]:
+    """Return the two sides, A and B, of every module by the name of its weight in the `model`.
+
+    Raises:
+        BadCheckpoint: a module has no weight there, or nothing is changed.
+    """
     found = dict[str, dict[str, Stored]]()
     for name, each in stored.items():
         parts = _NAME.fullmatch(name)
-        weight = gguf_name(parts[1], family) if parts else None
+        weight = weight_of(parts[1]) if parts else None
         if parts is None or weight is None:
-            raise BadCheckpoint(f"The adapter's tensor {name} has no place in this family.")
+            raise BadCheckpoint(f"The adapter's tensor {name} has no place in this {model}.")
         found.setdefault(weight, {})[parts[2]] = each
     if not found:
         raise BadCheckpoint("The adapter changes nothing.")
     return found
 
 
-def _pair(name: str, sides: Mapping[str, Stored], rank: int, shapes: Mapping[str, tuple[int, ...]]) -> Pair:
+def pair_of(name: str, sides: Mapping[str, Stored], rank: int, shapes: Mapping[str, tuple[int, ...]]) -> Pair:
+    """Return one module's change; `shapes` are those of the weights as GGUF has them, inside first.
+
+    Raises:
+        BadCheckpoint: it is not whole, or of another shape than the weight.
+    """
     if name not in shapes or len(shapes[name]) != 2:
         raise BadCheckpoint(f"The adapter changes {name}, which the model has not.")
     inside, outside = shapes[name]

@@ -5,11 +5,8 @@ A PEFT LoRA folder is laid on them: W' = W + alpha / r B A.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import numpy as np
 
 from scripts import adapter, hf
 from scripts.hf import BadCheckpoint, Float, Json
@@ -31,7 +28,6 @@ _TABLES = {
     "token_type_embeddings": "type_vocab_size",
 }
 _HEADS = ("heads.span", "heads.scores")
-_CHANGED = re.compile(r"base_model\.model\.(encoder\.layer\.\d+\..+)\.lora_([AB])\.weight")
 
 
 def read(folder: Path, *, heads: bool) -> dict[str, Float]:
@@ -62,26 +58,14 @@ def adapted(weights: Mapping[str, Float], folder: Path) -> dict[str, Float]:
         BadCheckpoint: it is damaged, no plain LoRA, or made for another encoder.
     """
     rank, scale = adapter.strength(hf.read_json(folder / adapter.CONFIG))
-    sides = dict[str, dict[str, Float]]()
-    for name, each in hf.read_safetensors(folder / adapter.WEIGHTS).items():
-        parts = _CHANGED.fullmatch(name)
-        if parts is None or f"{parts[1]}.weight" not in weights:
-            raise BadCheckpoint(f"The adapter's tensor {name} has no place in this encoder.")
-        sides.setdefault(f"{parts[1]}.weight", {})[parts[2]] = each.values()
-    if not sides:
-        raise BadCheckpoint("The adapter changes nothing.")
-    return dict(weights) | {
-        name: _changed(name, weights[name], own, rank, scale) for name, own in sides.items()
-    }
-
-
-def _changed(name: str, weight: Float, sides: Mapping[str, Float], rank: int, scale: float) -> Float:
-    fits = {"A": (rank, weight.shape[-1]), "B": (len(weight), rank)}
-    if {side: each.shape for side, each in sides.items()} != fits or weight.ndim != 2:
-        raise BadCheckpoint(
-            f"The adapter's change of {name} is not whole, or of another shape than the weight."
-        )
-    return weight + np.float32(scale) * adapter.product(adapter.Pair(sides["A"], sides["B"]))
+    stored = hf.read_safetensors(folder / adapter.WEIGHTS)
+    shapes = {name: weight.shape[::-1] for name, weight in weights.items()}
+    halves = adapter.sides_by_weight(
+        stored, lambda module: f"{module}.weight" if f"{module}.weight" in weights else None, "encoder"
+    )
+    pairs = {name: adapter.pair_of(name, sides, rank, shapes) for name, sides in halves.items()}
+    laid = {name: adapter.changed(weights[name], pair, scale) for name, pair in pairs.items()}
+    return dict(weights) | laid
 
 
 def _expected(config: Json, *, heads: bool) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -21,10 +21,8 @@ from typing import Final
 import numpy as np
 
 from appliance import durable
-from appliance.ingest.chunk import chunks
-from appliance.types import Block, Parsed, chunk_input
-from scripts.reader_asked import PATH, Asked
-from scripts.reader_data import held_out
+from scripts.reader_asked import Asked
+from scripts.reader_data import held_out, pieces, some
 from scripts.reader_sources import SOURCES
 
 SEED: Final = 20261129
@@ -71,8 +69,7 @@ def main() -> None:
     for name, source in SOURCES.items():
         every = [each for each in source(options.data / "train") if each.relevant == 1]
         most = min(options.limit or len(every), MOST.get(name, len(every)))
-        asked = [every[at] for at in sorted(rng.permutation(len(every))[:most])]
-        for each in documents(asked):
+        for each in documents(some(every, most, rng)):
             found[held_out(each.name)].append(each)
     report = dict[str, object]()
     for part, chosen in (("train", found[False]), ("dev", found[True])):
@@ -100,9 +97,9 @@ def _parts(name: str, asked: Sequence[Asked]) -> Iterator[Document]:
     for each in asked:
         if each.text not in places:
             places[each.text] = []
-            for start, end, head, body in cut(each.title, each.text):
+            for start, end in pieces(each.text):
                 places[each.text].append((start, end, len(passages)))
-                passages.append((head, body))
+                passages.append((each.title, each.text[start:end]))
     for first in range(0, len(passages), TOGETHER):
         part = passages[first : first + TOGETHER]
         questions = [
@@ -111,15 +108,6 @@ def _parts(name: str, asked: Sequence[Asked]) -> Iterator[Document]:
         if questions:
             heads, bodies = zip(*part, strict=True)
             yield Document(asked[0].source, name, heads, bodies, tuple(questions[:ASKED]))
-
-
-def cut(title: str, text: str) -> Iterator[tuple[int, int, str, str]]:
-    """Yield the passages of a text: where each begins and ends, its headings, and the rest of its input."""
-    document, _, heading = title.partition(PATH)
-    lost = len(text) - len(text.lstrip())
-    for chunk in chunks(Parsed("", (Block("paragraph", text),), None))[2]:
-        head = PATH.join(part for part in (document, heading) if part)
-        yield chunk.start + lost, chunk.end + lost, head, chunk_input(chunk, "")
 
 
 def _question(

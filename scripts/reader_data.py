@@ -93,7 +93,7 @@ def main() -> None:
         every = list(source(options.data / "train"))
         most = min(options.limit or len(every), MOST.get(name, len(every)))
         times = range(DRAWN_OFTEN.get(name, DRAWS))
-        drawn.append([list(examples(_some(every, most, rng), rng)) for _ in times])
+        drawn.append([list(examples(some(every, most, rng), rng)) for _ in times])
     report: dict[str, Any] = {}
     for name, chosen in (("train", False), ("dev", True)):
         draws = [draw for source in drawn for draw in (source[:1] if chosen else source)]
@@ -110,7 +110,8 @@ def held_out(document: str) -> bool:
     return int(hashlib.sha256(document.encode()).hexdigest()[:8], 16) / 16**8 < HELD_OUT
 
 
-def _some(every: Sequence[Asked], most: int, rng: np.random.Generator) -> list[Asked]:
+def some(every: Sequence[Asked], most: int, rng: np.random.Generator) -> list[Asked]:
+    """Return at most so many of the questions, drawn at random, in their order."""
     return [every[index] for index in sorted(rng.permutation(len(every))[:most])]
 
 

@@ -34,9 +34,8 @@ if [ -n "$large" ]; then
     --teacher "$large" --examples "$corpus" --words "$source/merged.gguf" --out "$examples"
 fi
 room=$(awk '/MemAvailable/ {print int($2 / 10000000)}' /proc/meminfo)  # a worker takes 7 to 10 GB
-workers=$(nproc)  # before the next line: nproc answers what OMP_NUM_THREADS says
+. scripts/runs/training.sh
 if [ "$workers" -gt "$room" ]; then workers=$((room > 1 ? room : 1)); fi
-export OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
 if [ -n "$start" ]; then
   cmp -s "$start/layers.json" "$work/layers.json" || cp "$start/layers.json" "$work/layers.json"
 elif newer "$work/layers.json" "$teacher/config.json"; then

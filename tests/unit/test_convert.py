@@ -22,6 +22,14 @@ from scripts import convert
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / ".cache" / "models" / "minilm"
 TINY = convert.Shape(layers=2, heads=4, width=32, epsilon=1e-12)
+CONFIG = {
+    "model_type": "bert",
+    "hidden_act": "gelu",
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "hidden_size": 32,
+    "layer_norm_eps": 1e-12,
+}
 CARD = parse_card((ROOT / "models" / "all-minilm-l6-v2-int8.toml").read_bytes())
 
 
@@ -154,17 +162,9 @@ def test_a_quantized_table_row_is_near(table):
 
 @pytest.mark.parametrize("change", [{"model_type": "roberta"}, {"hidden_act": "gelu_new"}])
 def test_another_architecture_is_refused_rather_than_converted_wrongly(change):
-    config = {
-        "model_type": "bert",
-        "hidden_act": "gelu",
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "hidden_size": 32,
-        "layer_norm_eps": 1e-12,
-    }
-    assert convert.read_shape(json.dumps(config).encode()) == TINY
+    assert convert.read_shape(json.dumps(CONFIG).encode()) == TINY
     with pytest.raises(ValueError, match="Only BERT"):
-        convert.read_shape(json.dumps(config | change).encode())
+        convert.read_shape(json.dumps(CONFIG | change).encode())
 
 
 def test_another_pooling_is_refused_rather_than_computed_wrongly():

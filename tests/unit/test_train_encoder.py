@@ -15,20 +15,12 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
 from scripts import convert, encoder
-from tests.unit.test_convert import TINY, tiny_weights
+from tests.unit.test_convert import CONFIG, TINY, tiny_weights
 
 torch = pytest.importorskip("torch", reason="needs the training extra: requirements/train.in")
 
 from scripts import encoder_model, train_encoder  # noqa: E402 - they need torch
 
-CONFIG = {
-    "model_type": "bert",
-    "hidden_act": "gelu",
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "hidden_size": 32,
-    "layer_norm_eps": 1e-12,
-}
 WORDS = 60
 
 

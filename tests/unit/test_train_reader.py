@@ -10,20 +10,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from scripts import convert
-from tests.unit.test_convert import TINY, tiny_weights
+from tests.unit.test_convert import CONFIG, TINY, tiny_weights
 
 torch = pytest.importorskip("torch", reason="needs the training extra: requirements/train.in")
 
 from scripts import reader_batches, reader_model, train_reader  # noqa: E402 - they need torch
 
-CONFIG = {
-    "model_type": "bert",
-    "hidden_act": "gelu",
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "hidden_size": 32,
-    "layer_norm_eps": 1e-12,
-}
 EXAMPLES = 400
 
 
